@@ -31,7 +31,7 @@ struct co_pool_conf {
 
 /*
  * Makes a pool over a backend. Nothing is opened yet.
- * Returns: the pool; NULL if out of memory. Suspends: never. Threads: any. Owns: the caller frees it with
+ * Returns: the pool; NULL if out of memory, or for a negative setting. Suspends: never. Threads: any. Owns: the caller frees it with
  *   co_pool_free; backend and ctx must outlive it.
  */
 CO_API CO_NODISCARD struct co_pool *co_pool_new(const struct co_backend *backend, void *ctx,
@@ -39,7 +39,8 @@ CO_API CO_NODISCARD struct co_pool *co_pool_new(const struct co_backend *backend
 
 /*
  * Closes the pool: those who wait for a connection get -ECANCELED, idle connections are closed, leased ones
- * when their lease ends; then the memory is freed. NULL does nothing.
+ * when their lease ends; then the memory is freed. Leases that begin meanwhile get -ECANCELED; after it has
+ * returned none may begin. NULL does nothing.
  * Suspends: until the last lease has ended. Threads: coroutines. Owns: the pool is gone.
  */
 CO_API void co_pool_free(struct co_pool *pool);
@@ -94,17 +95,17 @@ CO_API int co_lease_fd(const struct co_lease *lease);
 
 /* Counters of a pool; the sums of its shards, each read once. */
 struct co_pool_stats {
-    uint64_t leases;    /* leases that began */
-    uint64_t reused;    /* of these, from this worker's shard */
-    uint64_t borrowed;  /* from another worker's shard */
-    uint64_t opened;    /* new connections */
+    uint64_t leases;    /* leases that got a connection */
+    uint64_t reused;    /* of these, with a connection of this worker's shard */
+    uint64_t borrowed;  /* of these, with one of another worker's shard */
+    uint64_t opened;    /* of these, with a new connection */
     uint64_t failed;    /* opens that failed */
     uint64_t waited;    /* leases that had to wait at the limit */
     uint64_t timed_out; /* leases whose deadline passed while they waited */
     uint64_t discarded; /* connections closed because they were not kept */
     uint64_t unhealthy; /* idle connections that the check refused */
-    uint64_t expired;   /* idle connections closed for age or idleness */
-    uint32_t open;      /* connections now, leased and idle */
+    uint64_t expired;   /* connections closed for their age, for idleness, or as one idle too many */
+    uint32_t open;      /* connections now, leased and idle, and those being opened */
     uint32_t idle;      /* of these, idle */
     uint32_t waiting;   /* coroutines waiting now */
 };
