@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* connpool/gate.c - who may have a connection open, and who is next: the protocol is told in gate.h. */
+/* connpool/gate.c - who may open a connection, and who is next: the protocol is told in gate.h. */
 #include "gate.h"
 #include "pool_impl.h"
 
@@ -81,7 +81,7 @@ struct co__slot *co__gate_vacancy(struct co__gate *gate)
     return slot;
 }
 
-/* Hands a slot to the first who takes it; if nobody is left, it becomes vacant or stays the caller's. */
+/* Hands a slot to the first who takes it; else it becomes vacant, or stays the caller's. */
 static bool hand_over(struct co__gate *gate, struct co__slot *slot, bool or_vacate)
 {
     for (;;) {
@@ -118,8 +118,8 @@ void co__gate_vacate(struct co__gate *gate, struct co__slot *slot)
 }
 
 /*
- * The commit of a waiter. The first in the queue looks for a slot once more after it has published itself;
- * those behind it need not: whoever brings a slot from now on comes to the queue.
+ * The commit of a waiter. The first in the queue looks for a slot once more after it has published
+ * itself; those behind it need not: whoever brings a slot from now on comes to the queue.
  */
 static int join(co_ticket self, void *arg)
 {

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * connpool/gate.h - the limit of a pool: the vacant slots, and the queue of those who wait for a slot.
+ * connpool/gate.h - the limit of a pool: its vacant slots, and the queue of those who wait for one.
  *
- * Who arrives while others wait queues behind them. A slot is handed to the first in the queue directly,
- * with its connection or without (then it is the right to open one): the giver unlinks the waiter under the
- * gate's lock, and after unlocking claims its ticket; if the claim wins, it writes the slot and finishes. If it
- * loses, the waiter has timed out or been cancelled: the slot stays the giver's, who offers it to the next.
+ * Who arrives while others wait queues behind them. A slot is handed to the first in the queue
+ * directly, with its connection or without (then it is the right to open one): the giver unlinks
+ * the waiter under the gate's lock, and after unlocking claims its ticket; if the claim wins, it
+ * writes the slot and finishes. If it loses, the waiter has timed out or been cancelled: the slot
+ * stays the giver's, who offers it to the next.
  *
  * A waiter, on its coroutine's stack:
- *   APART   not in the queue.  commit, under the lock                                        -> QUEUED
- *   QUEUED  giver, pool's end, or the waiter itself once it runs again, under the lock       -> APART
+ *   APART   not in the queue.
+ *           commit, under the lock                                                    -> QUEUED
+ *   QUEUED  giver, the pool's end, or the waiter once it runs again, under the lock   -> APART
  * The stack cannot go before the waiter has run again, and a giver that lost does not look at it.
  *
- * No wake-up is lost. Vacant slots and the queue are under one lock. Idle connections are not: who puts one into
- * a shard does that first and then reads `waiting`; who begins the queue writes `waiting` first and then looks
- * into every shard. All four are seq_cst, so at least one sees the other. Hence: while the queue is not
- * empty, every idle connection has its putter still on the way to read `waiting` (co__pool_pump).
+ * No wake-up is lost. Vacant slots and the queue are under one lock. Idle connections are not: who
+ * puts one into a shard does that first and then reads `waiting`; who begins the queue writes
+ * `waiting` first and then looks into every shard. All four are seq_cst, so at least one sees the
+ * other. Hence: while the queue is not empty, every idle connection has its putter still on the way
+ * to read `waiting` (co__pool_give).
  */
 #ifndef CO_CONNPOOL_GATE_H
 #define CO_CONNPOOL_GATE_H
@@ -54,8 +57,8 @@ CO_NODISCARD bool co__gate_offer(struct co__gate *gate, struct co__slot *slot);
 void co__gate_vacate(struct co__gate *gate, struct co__slot *slot);
 
 /*
- * Waits for a slot, at the end of the queue; `worker` names the caller's shard. Returns: 0 and the slot;
- * -ETIMEDOUT; -ECANCELED (this coroutine, or the pool closes).
+ * Waits for a slot, at the end of the queue; `worker` names the caller's shard. Returns: 0 and the
+ * slot; -ETIMEDOUT; -ECANCELED (this coroutine, or the pool closes).
  */
 CO_NODISCARD int co__gate_wait(struct co_pool *pool, int worker, struct co__slot **ret_slot);
 

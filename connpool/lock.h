@@ -2,9 +2,10 @@
 /*
  * connpool/lock.h - a lock for sections of a few instructions, in which nothing suspends.
  *
- * The tiers that this layer may use have no lock (a mutex of coroutines would suspend, one of pthreads would
- * put a worker to sleep over a list operation). It spins, and gives the processor away when that takes
- * long: then the holder has been preempted. Order: a gate's lock before a shard's; never two shards'.
+ * The tiers that this layer may use have no lock (a mutex of coroutines would suspend, one of
+ * pthreads would put a worker to sleep over a list operation). It spins, and gives the processor
+ * away when that takes long: then the holder has been preempted. Order: a gate's lock before a
+ * shard's; never two shards'.
  */
 #ifndef CO_CONNPOOL_LOCK_H
 #define CO_CONNPOOL_LOCK_H

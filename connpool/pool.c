@@ -150,7 +150,7 @@ void co__pool_give(struct co_pool *pool, struct co__slot *slot)
             co__gate_vacate(&pool->gate, slot);
             return;
         }
-        /* Who queued meanwhile may have looked before it was there (gate.h): then fetch one for him. */
+        /* Who queued meanwhile may have looked too early (gate.h): then fetch one for him. */
         if (!co__gate_waiting(&pool->gate))
             return;
         slot = co__pool_take(pool, home);

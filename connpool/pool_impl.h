@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* connpool/pool_impl.h - what a pool is made of: shards for what is idle, a gate for what is open. */
+/* connpool/pool_impl.h - what a pool is made of: shards for what is idle, a gate for its limit. */
 #ifndef CO_CONNPOOL_POOL_IMPL_H
 #define CO_CONNPOOL_POOL_IMPL_H
 
@@ -28,18 +28,18 @@ struct co_pool {
 };
 
 /*
- * Takes an idle slot: from the worker's own shard, else from the others in turn. Returns NULL if all looked
- * empty.
+ * Takes an idle slot: from the worker's own shard, else from the others in turn. Returns NULL if
+ * all looked empty.
  */
 struct co__slot *co__pool_take(struct co_pool *pool, int worker);
 
 /*
- * Ends the holding of a slot: it goes to the first who waits; else it becomes idle, if it has a connection and
- * the pool wants to keep that; else vacant.
+ * Ends the holding of a slot: it goes to the first who waits; else it becomes idle, if it has a
+ * connection and the pool wants to keep that; else vacant.
  */
 void co__pool_give(struct co_pool *pool, struct co__slot *slot);
 
-/* Closes the connection of a slot that the caller holds, if it has one; the slot stays the caller's. */
+/* Closes the connection of a slot, if it has one; the slot stays the caller's. */
 void co__pool_disconnect(struct co_pool *pool, struct co__slot *slot);
 
 /* Whether a connection has been idle, or has lived, for too long to be handed out. */

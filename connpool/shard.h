@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* connpool/shard.h - the idle connections of one worker's loop, and who uses the pool from there. */
+/* connpool/shard.h - the idle connections of one worker's loop, and who uses the pool there. */
 #ifndef CO_CONNPOOL_SHARD_H
 #define CO_CONNPOOL_SHARD_H
 
@@ -8,14 +8,14 @@
 #include <co/park.h>
 
 /*
- * A place for one connection; a pool has exactly `max` of them, so holding one is the right to have a
- * connection open. Except under the locks named here, a slot belongs to one coroutine.
+ * A place for one connection; a pool has exactly `max` of them, so holding one is the right to have
+ * a connection open. Except under the locks named here, a slot belongs to one coroutine.
  *
  *   VACANT  in the gate's list, without a connection.
  *           co__gate_vacancy, or the first waiter's commit, under the gate's lock     -> HELD
  *   HELD    by one coroutine: it opens, uses, checks or closes the connection.
  *           co__shard_put, if the connection may serve again                          -> IDLE
- *           co__gate_offer, co__gate_vacate, to the first in the queue                -> HELD by that one
+ *           co__gate_offer, co__gate_vacate, to the first in the queue                -> HELD by him
  *           co__gate_vacate, once the connection is closed and if nobody waits        -> VACANT
  *   IDLE    in the list of its home shard, with a connection.
  *           co__shard_take, co__shard_stale, under the shard's lock                   -> HELD
@@ -50,8 +50,8 @@ struct co__tally {
  * One worker's share. Everything but victim and tally is written under the lock.
  *
  *   open     co__shard_close                                      -> closing, for good
- *   closing  enter and put refuse; `users` only falls. The leave that makes it 0 wakes the freer, and that
- *            lock's release is the last touch of the pool by anybody who used it from here.
+ *   closing  enter and put refuse; `users` only falls. The leave that makes it 0 wakes the freer,
+ *            and giving the lock is the last touch of the pool by any of its users here.
  */
 struct co__shard {
     struct co__lock lock;
@@ -74,12 +74,12 @@ void co__shard_leave(struct co__shard *shard);
 /* Takes the freshest idle slot; NULL if there is none. */
 struct co__slot *co__shard_take(struct co__shard *shard);
 
-/* Takes the stalest slot if it has been idle since before `idled` or was opened before `born`; else NULL. */
+/* Takes the stalest slot, if it became idle before `idled` or was opened before `born`. */
 struct co__slot *co__shard_stale(struct co__shard *shard, int64_t idled, int64_t born);
 
 /*
- * Adds a slot as the freshest; false, and nothing done, once the pool closes. Orders: seq_cst with the
- * queue's length: who puts and then reads 0 there, will be found by whoever queues later.
+ * Adds a slot as the freshest; false, and nothing done, once the pool closes. Orders: seq_cst with
+ * the queue's length: who puts and then reads 0 there, will be found by whoever queues later.
  */
 CO_NODISCARD bool co__shard_put(struct co__shard *shard, struct co__slot *slot);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* co/backend.h - what a pool must know of the connections it keeps: implement this for a new protocol. */
+/* co/backend.h - what a pool must know of its connections: implement this for a new protocol. */
 #ifndef CO_BACKEND_H
 #define CO_BACKEND_H
 
@@ -10,13 +10,13 @@ extern "C" {
 #endif
 
 /*
- * A kind of connection. All three run in coroutines and may suspend; the deadline of whoever leases is in
- * force during open and check.
+ * A kind of connection. The first three run in coroutines and may suspend; the deadline of whoever leases
+ * is in force during open and check.
  */
 struct co_backend {
     /* Opens a connection: 0 and *ret_conn, or a negative errno. */
     int (*open)(void *ctx, void **ret_conn);
-    /* Whether an idle connection may be handed out again: 0 if so. Cheap: one system call at most. */
+    /* Whether an idle connection may serve again: 0 if so. One system call at most. NULL: yes. */
     int (*check)(void *ctx, void *conn);
     /* Closes a connection for good. Must not fail, should not wait. */
     void (*close)(void *ctx, void *conn);
@@ -25,8 +25,9 @@ struct co_backend {
 };
 
 /*
- * Raw TCP or unix streams: connections are opened by co_connect(address), and are healthy while the peer has
- * neither ended the stream nor sent anything unasked. Pass the address as the pool's ctx; it must outlive it.
+ * Raw TCP or unix streams: connections are opened by co_connect(address), and are healthy while the
+ * peer has neither ended the stream nor sent anything unasked. Pass the address as the pool's ctx;
+ * it must outlive it.
  */
 extern CO_API const struct co_backend co_tcp_backend;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * co/pool.h - a pool of connections: one shard per worker, one limit for all, first come first served.
+ * co/pool.h - a pool of connections: one shard per worker, one limit for all, a fair queue at it.
  *
  *     CO_LEASE(lease, pool);
  *     if (lease.err < 0)
@@ -31,16 +31,16 @@ struct co_pool_conf {
 
 /*
  * Makes a pool over a backend. Nothing is opened yet.
- * Returns: the pool; NULL if out of memory, or for a negative setting. Suspends: never. Threads: any. Owns: the caller frees it with
- *   co_pool_free; backend and ctx must outlive it.
+ * Returns: the pool; NULL if out of memory, or for a negative setting. Suspends: never. Threads:
+ *   any. Owns: the caller frees it with co_pool_free; backend and ctx must outlive it.
  */
 CO_API CO_NODISCARD struct co_pool *co_pool_new(const struct co_backend *backend, void *ctx,
                                                 const struct co_pool_conf *conf);
 
 /*
- * Closes the pool: those who wait for a connection get -ECANCELED, idle connections are closed, leased ones
- * when their lease ends; then the memory is freed. Leases that begin meanwhile get -ECANCELED; after it has
- * returned none may begin. NULL does nothing.
+ * Closes the pool: those who wait for a connection get -ECANCELED, idle connections are closed,
+ * leased ones when their lease ends; then the memory is freed. Leases that begin meanwhile get
+ * -ECANCELED; after it has returned none may begin. NULL does nothing.
  * Suspends: until the last lease has ended. Threads: coroutines. Owns: the pool is gone.
  */
 CO_API void co_pool_free(struct co_pool *pool);
@@ -56,17 +56,18 @@ struct co_lease {
 };
 
 /*
- * Leases a connection: an idle one of this worker's shard, one of another shard, or a new one; at the limit
- * it waits its turn.
- * Returns: a lease whose err is 0, -ETIMEDOUT, -ECANCELED (this coroutine, or the pool closed), -EPERM outside
- *   a coroutine, or what the backend's open returned. Suspends: yes. Threads: coroutines.
+ * Leases a connection: an idle one of this worker's shard, one of another shard, or a new one; at
+ * the limit it waits its turn.
+ * Returns: a lease whose err is 0, -ETIMEDOUT, -ECANCELED (this coroutine, or the pool closed),
+ *   -EPERM outside a coroutine, or what the backend's open returned. Suspends: yes. Threads:
+ *   coroutines.
  * Owns: the lease ends with co_lease_end (CO_LEASE does it).
  */
 CO_API CO_NODISCARD struct co_lease co_lease_begin(struct co_pool *pool);
 
 /*
- * Ends a lease: the connection goes back if it was kept, and is closed otherwise. Does nothing on a lease with
- * an error or one that has ended.
+ * Ends a lease: the connection goes back if it was kept, and is closed otherwise. Does nothing on a
+ * lease with an error or one that has ended.
  * Suspends: never for the sake of the pool; the backend's close may. Threads: coroutines.
  */
 CO_API void co_lease_end(struct co_lease *lease);
@@ -85,12 +86,13 @@ CO_API void co_lease_discard(struct co_lease *lease);
 
 /*
  * The descriptor of the leased connection.
- * Returns: a descriptor that stays the pool's; -EBADF if the lease has none. Suspends: never. Threads: coroutines.
+ * Returns: a descriptor that stays the pool's; -EBADF if the lease has none. Suspends: never.
+ *   Threads: coroutines.
  */
 CO_API int co_lease_fd(const struct co_lease *lease);
 
 /* Declares a lease that ends with the block. */
-#define CO_LEASE(name, pool)                                                                       \
+#define CO_LEASE(name, pool) \
     struct co_lease name __attribute__((cleanup(co_lease_end))) = co_lease_begin(pool)
 
 /* Counters of a pool; the sums of its shards, each read once. */
@@ -104,8 +106,8 @@ struct co_pool_stats {
     uint64_t timed_out; /* leases whose deadline passed while they waited */
     uint64_t discarded; /* connections closed because they were not kept */
     uint64_t unhealthy; /* idle connections that the check refused */
-    uint64_t expired;   /* connections closed for their age, for idleness, or as one idle too many */
-    uint32_t open;      /* connections now, leased and idle, and those being opened */
+    uint64_t expired;   /* connections closed for age, for idleness, or as one idle too many */
+    uint32_t open;      /* connections now: leased, idle, being opened */
     uint32_t idle;      /* of these, idle */
     uint32_t waiting;   /* coroutines waiting now */
 };
