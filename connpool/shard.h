@@ -15,7 +15,7 @@
  *           co__gate_vacancy, or the first waiter's commit, under the gate's lock     -> HELD
  *   HELD    by one coroutine: it opens, uses, checks or closes the connection.
  *           co__shard_put, if the connection may serve again                          -> IDLE
- *           co__gate_offer, co__gate_vacate, to the first in the queue                -> HELD by him
+ *           co__gate_offer, co__gate_vacate, to the first in the queue               -> HELD by him
  *           co__gate_vacate, once the connection is closed and if nobody waits        -> VACANT
  *   IDLE    in the list of its home shard, with a connection.
  *           co__shard_take, co__shard_stale, under the shard's lock                   -> HELD

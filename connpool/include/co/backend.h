@@ -10,8 +10,8 @@ extern "C" {
 #endif
 
 /*
- * A kind of connection. The first three run in coroutines and may suspend; the deadline of whoever leases
- * is in force during open and check.
+ * A kind of connection. The first three run in coroutines and may suspend; the deadline of whoever
+ * leases is in force during open and check.
  */
 struct co_backend {
     /* Opens a connection: 0 and *ret_conn, or a negative errno. */

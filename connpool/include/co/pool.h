@@ -13,6 +13,7 @@
 
 #include <co/backend.h>
 #include <co/base.h>
+#include <co/conf.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,6 +29,19 @@ struct co_pool_conf {
     int64_t idle_timeout; /* an idle one is closed after this long; default 60 s */
     int64_t max_age;      /* none is handed out when older; default: no limit */
 };
+
+/* A pool's section of a configuration file. */
+struct co_pool_settings {
+    char address[128]; /* of the server, for the backend; empty if the file names none */
+    struct co_pool_conf conf;
+};
+
+/*
+ * A table of keys (see co/conf.h) that binds a section such as "pool.upstream" to settings.
+ * Returns: the table; settings->conf.name is the section's. Suspends: never. Threads: any. Owns:
+ *   section and settings must outlive the table.
+ */
+CO_API struct co_conf_table co_pool_table(const char *section, struct co_pool_settings *settings);
 
 /*
  * Makes a pool over a backend. Nothing is opened yet.
