@@ -298,9 +298,18 @@ template <typename T> struct capped : T {
     }
 };
 
-template <typename T> static verdict simulate(search const &s, bool show)
+template <typename T>
+static rl::test_result_e run_once(rl::test_params &p, rl::ostringstream &state, bool again)
 {
     static rl::thread_id_t const threads = T::params::thread_count;
+
+    if (p.search_type == rl::random_scheduler_type)
+        return rl::run_test<capped<T>, wanderer<threads>>(p, state, again);
+    return rl::run_test<capped<T>, rl::context_bound_scheduler<threads>>(p, state, again);
+}
+
+template <typename T> static verdict simulate(search const &s, bool show)
+{
     rl::test_params p;
     rl::test_result_e result;
     rl::ostringstream state;
@@ -313,20 +322,24 @@ template <typename T> static verdict simulate(search const &s, bool show)
     p.execution_depth_limit = 3000;
     p.progress_output_period = 1000000000;
     p.progress_stream = &sink;
-    if (!show)
-        p.output_stream = &sink;
-    p.collect_history = show;
-    p.output_history = show;
+    p.output_stream = &sink;
     executions_begun = 0;
     executions_allowed = s.executions;
-    /* Not rl::simulate, which repeats a failed execution to record its history. */
-    result = s.bound
-                 ? rl::run_test<capped<T>, rl::context_bound_scheduler<threads>>(p, state, false)
-                 : rl::run_test<capped<T>, wanderer<threads>>(p, state, false);
+    /* Not rl::simulate, which always repeats a failed execution to record its history. */
+    result = run_once<T>(p, state, false);
     v.passed = result == rl::test_result_success || result == rl::test_result_until_condition_hit;
     v.complete = s.bound && result == rl::test_result_success;
     v.executions = static_cast<unsigned long>(p.stop_iteration);
     snprintf(v.why, sizeof(v.why), "%s", v.passed ? "" : rl::test_result_str(result));
+    if (show && !v.passed) {
+        executions_begun = 0;
+        p.initial_state = state.str();
+        p.output_stream = &std::cout;
+        p.collect_history = true;
+        p.output_history = true;
+        run_once<T>(p, state, true);
+        std::cout.flush();
+    }
     return v;
 }
 
@@ -423,7 +436,8 @@ template <typename T> class driver
     {
         if (c.what.mutant == 0) {
             printf("%-10s protocol %-40s %10lu executions  %s%s%s\n", name, c.what.name,
-                   v.executions, good ? "passed" : "FAILED", v.complete ? ", complete to " : "",
+                   v.executions,
+                   good ? "passed, " : "FAILED: ", good && v.complete ? "complete to " : "",
                    good ? bounds(c).c_str() : v.why);
         } else {
             printf("%-10s mutant   %-40s %10lu executions  %s%s%s\n", name, c.what.name,
@@ -442,7 +456,7 @@ template <typename T> class driver
         if (most)
             s << "bound " << most;
         else
-            s << ", random";
+            s << "random";
         return s.str();
     }
 
