@@ -16,14 +16,13 @@ struct co_pool {
     void *ctx;
     char *name;
     struct co__slot *slots; /* all `max` of them */
-    uint32_t max;
-    uint32_t max_idle;
     int64_t idle_timeout;
     int64_t max_age;
     int64_t sweep_every;
-    /* What leases write, apart from what they only read. */
-    int64_t sweep_at __attribute__((aligned(128))); /* when the next sweep is due */
-    uint32_t idle; /* admitted as idle; counted only if max_idle is below max */
+    int64_t sweep_at; /* when the next sweep is due; atomic */
+    uint32_t max;
+    uint32_t max_idle;
+    uint32_t idle; /* admitted as idle; atomic, counted only if max_idle is below max */
     struct co__shard shards[CO__SHARDS_MAX];
 };
 

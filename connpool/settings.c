@@ -6,6 +6,8 @@
 
 #define FIELD(member) offsetof(struct co_pool_settings, member)
 
+#define DAY (24 * (int64_t)3600 * CO_SEC)
+
 static const struct co_conf_key keys[] = {
     {.name = "address",
      .type = CO_CONF_STRING,
@@ -32,14 +34,14 @@ static const struct co_conf_key keys[] = {
      .offset = FIELD(conf.idle_timeout),
      .fallback = "60s",
      .min = CO_MS,
-     .max = 24 * 3600 * CO_SEC,
+     .max = DAY,
      .meaning = "an idle connection is closed after this long"},
     {.name = "max_age",
      .type = CO_CONF_TIME,
      .offset = FIELD(conf.max_age),
      .fallback = "0",
      .min = 0,
-     .max = 24 * 3600 * CO_SEC,
+     .max = DAY,
      .meaning = "no connection is handed out when older; 0 = no limit"},
 };
 
