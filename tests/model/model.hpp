@@ -17,6 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <sstream>
 #include <string>
 #include <sys/wait.h>
@@ -38,6 +39,11 @@ const order acquire = rl::mo_acquire;
 const order release = rl::mo_release;
 const order acq_rel = rl::mo_acq_rel;
 const order seq_cst = rl::mo_seq_cst;
+
+struct run;
+
+/* What a run does first, in its own process. */
+static void (*prepare)(run const &);
 
 /* The mutant and the scenario of this process. 0 is the protocol as it is meant. */
 static int mutant_now;
@@ -194,7 +200,8 @@ struct search {
 struct run {
     int mutant;
     int scenario;
-    const char *name; /* of the mutant or of the scenario */
+    const char *name;    /* of the mutant or of the scenario */
+    const char *changes; /* NULL, or: the mutant is a change to the text of a file of the runtime */
 };
 
 struct verdict {
@@ -369,6 +376,8 @@ template <typename T> class driver
     {
         verdict sum = verdict();
 
+        if (prepare)
+            prepare(c.what);
         mutant_now = c.what.mutant;
         scenario_now = c.what.scenario;
         sum.passed = true;
@@ -494,6 +503,38 @@ template <typename T> class driver
         c.shown = show != NULL;
         c.searches = full ? thorough : brief;
         children.push_back(c);
+    }
+
+    /*
+     * Adds the mutants of NAME.mutants (see real.hpp): each names its scenario, as one of `scenarios`.
+     */
+    void add_changes(const char *const *scenarios, int count, std::vector<search> const &brief,
+                     std::vector<search> const &thorough)
+    {
+        std::ifstream list((std::string(name) + ".mutants").c_str());
+        std::string line;
+
+        if (!list) {
+            fprintf(stderr, "%s.mutants is not there\n", name);
+            exit(2);
+        }
+        while (std::getline(list, line)) {
+            std::istringstream words(line);
+            std::string mutant, scenario;
+            run r = {1000, -1, NULL, "text"};
+
+            words >> mutant >> scenario;
+            if (mutant.empty() || mutant[0] == '#')
+                continue;
+            for (int i = 0; i < count; i++)
+                r.scenario = scenario == scenarios[i] ? i : r.scenario;
+            if (r.scenario < 0) {
+                fprintf(stderr, "%s.mutants: no scenario '%s'\n", name, scenario.c_str());
+                exit(2);
+            }
+            r.name = strdup(mutant.c_str());
+            add(r, brief, thorough);
+        }
     }
 
     /* Runs what was added. Returns the exit status. */
