@@ -52,7 +52,7 @@ class Tally:
             for line in log:
                 entry = json.loads(line)
                 programs += 1
-                self.program(f'{kind} {entry["name"]}', entry)
+                self.program(f'{kind} {entry["name"].split(" / ")[-1]}', entry)
         if programs == 0:
             self.nothing(kind)
 

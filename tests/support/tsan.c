@@ -144,13 +144,17 @@ static bool run(int number, const struct tsan_test *test)
     pid = fork();
     if (pid == 0)
         run_here(test, suite);
-    status = pid < 0 ? 1 << 8 : wait_for(pid, (timeout > 0 ? timeout : DEFAULT_TIMEOUT) * SLOWDOWN, &late);
+    status = pid < 0 ? 1 << 8
+                     : wait_for(pid, (timeout > 0 ? timeout : DEFAULT_TIMEOUT) * SLOWDOWN, &late);
     skipped = !late && WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED;
-    good = skipped || (!late && (want_signal ? WIFSIGNALED(status) && WTERMSIG(status) == want_signal
-                                             : WIFEXITED(status) && WEXITSTATUS(status) == want_exit));
+    good =
+        skipped || (!late && (want_signal ? WIFSIGNALED(status) && WTERMSIG(status) == want_signal
+                                          : WIFEXITED(status) && WEXITSTATUS(status) == want_exit));
     if (!good)
         fprintf(stderr, "# %s::%s: %s %d\n", test->suite, test->name,
-                late ? "timed out, signal" : WIFSIGNALED(status) ? "signal" : "exit status",
+                late                  ? "timed out, signal"
+                : WIFSIGNALED(status) ? "signal"
+                                      : "exit status",
                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     printf("%s %d - %s::%s%s\n", good ? "ok" : "not ok", number, test->suite, test->name,
            skipped ? " # SKIP" : "");
