@@ -27,9 +27,9 @@ extern "C" {
 #define CO_VERSION       "0.1.0"
 
 /* Time is int64_t nanoseconds of the monotonic clock: 2 * CO_SEC, 250 * CO_MS. */
-#define CO_US    ((int64_t)1000)
-#define CO_MS    (1000 * CO_US)
-#define CO_SEC   (1000 * CO_MS)
+#define CO_US  ((int64_t)1000)
+#define CO_MS  (1000 * CO_US)
+#define CO_SEC (1000 * CO_MS)
 /* The deadline that never comes. */
 #define CO_NEVER INT64_MAX
 

@@ -19,7 +19,6 @@ extern "C" {
 struct co_scope {
     int64_t outer; /* the deadline in force before */
     int32_t kind;
-    int32_t mask; /* the cancel mask in force before */
 };
 
 /*
@@ -43,13 +42,13 @@ CO_API struct co_scope co_grace_open(int64_t ns);
 CO_API void co_scope_close(struct co_scope *scope);
 
 /* To the end of the block, all calls together may take this long. */
-#define CO_DEADLINE(ns)                                                                            \
-    struct co_scope CO_CAT(co_deadline_, __LINE__) __attribute__((cleanup(co_scope_close), unused)) = \
-        co_deadline_open(ns)
+#define CO_DEADLINE(ns)                            \
+    struct co_scope CO_CAT(co_deadline_, __LINE__) \
+        __attribute__((cleanup(co_scope_close), unused)) = co_deadline_open(ns)
 
 /* To the end of the block, at most this long, neither cancel nor an outer deadline counts. */
 #define CO_GRACE(ns)                                                                               \
-    struct co_scope CO_CAT(co_grace_, __LINE__) __attribute__((cleanup(co_scope_close), unused)) =   \
+    struct co_scope CO_CAT(co_grace_, __LINE__) __attribute__((cleanup(co_scope_close), unused)) = \
         co_grace_open(ns)
 
 /*
@@ -71,7 +70,7 @@ CO_API int co_pin(void);
 CO_API void co_unpin(const int *depth);
 
 /* To the end of the block the coroutine stays on its worker thread (for libraries with per-thread state). */
-#define CO_PIN()                                                                                   \
+#define CO_PIN() \
     const int CO_CAT(co_pin_, __LINE__) __attribute__((cleanup(co_unpin), unused)) = co_pin()
 
 #ifdef __cplusplus

@@ -74,7 +74,7 @@ CO_API CO_NODISCARD int co_go_with(const struct co_opts *opts, co_fn *fn, void *
  * Lets the other ready coroutines of this worker run before going on.
  * Returns: 0; -ECANCELED; -ETIMEDOUT; -EPERM outside a coroutine. Suspends: yes. Threads: coroutines.
  */
-CO_API int co_yield(void);
+CO_API int co_yield (void);
 
 /*
  * Sleeps for at least `ns` nanoseconds; zero or less only checks cancel and deadline, and yields.

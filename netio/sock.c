@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sock.c - receiving and sending.
+ *
+ * Every loop has the same shape: forget old readiness, make the system call, and only if it would block wait for
+ * the source. Forgetting before the call, never after, is what keeps an event that comes during the call. One shortcut:
+ * after a read that returned less than asked, a TCP socket is drained, so the next read waits first and saves the
+ * call that would fail; sticky bits (end of stream, urgent data) forbid the shortcut.
+ */
+#include <co/net.h>
+
+#include "slot.h"
+#include <co/park.h>
+#include <co/scope.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { PIECES_MAX = 64 };
+
+static bool nothing_new(const struct co__source *source)
+{
+    enum { NEWS = CO__SOURCE_STATE | CO__SOURCE_HUP | CO__SOURCE_PRI | CO__SOURCE_CLOSING };
+
+    /* relaxed: what comes later is seen by the commit of the wait. */
+    return (__atomic_load_n(&source->word, __ATOMIC_RELAXED) & NEWS) == CO__SOURCE_NIL;
+}
+
+static ssize_t receive(struct co__slot *slot, void *buf, size_t cap)
+{
+    for (;;) {
+        bool skip = slot->left == CO__SLOT_DRAINED && nothing_new(&slot->read);
+        int r;
+
+        if (!skip) {
+            ssize_t n;
+
+            if (co__source_consume(&slot->read) & CO__SOURCE_CLOSING)
+                return -ECANCELED;
+            n = recv(slot->fd, buf, cap, MSG_DONTWAIT);
+            if (n >= 0) {
+                bool all = n > 0 && (size_t)n < cap && slot->kind == CO__SLOT_TCP;
+
+                slot->left = all ? CO__SLOT_DRAINED : CO__SLOT_UNKNOWN;
+                return n;
+            }
+            r = -errno;
+            if (r == -EINTR)
+                continue;
+            if (r != -EAGAIN)
+                return r;
+            slot->left = CO__SLOT_DRAINED;
+        }
+        r = co__source_wait(&slot->read, skip);
+        if (r < 0)
+            return r;
+        slot->left = CO__SLOT_UNKNOWN; /* the wake-up says that there is something */
+    }
+}
+
+ssize_t co_recv(int fd, void *buf, size_t cap)
+{
+    struct co__slot *slot;
+    ssize_t n;
+    int r = co_check();
+
+    if (r < 0)
+        return r;
+    slot = co__slot_enter(fd, CO__SLOT_READING, &r);
+    if (!slot)
+        return r;
+    n = cap > 0 ? receive(slot, buf, cap) : 0;
+    co__slot_leave(slot, CO__SLOT_READING);
+    return n;
+}
+
+ssize_t co_recvn(int fd, void *buf, size_t len)
+{
+    struct co__slot *slot;
+    size_t done = 0;
+    ssize_t n = 0;
+    int r = co_check();
+
+    if (r < 0)
+        return r;
+    slot = co__slot_enter(fd, CO__SLOT_READING, &r);
+    if (!slot)
+        return r;
+    while (done < len) {
+        n = receive(slot, (char *)buf + done, len - done);
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+        if (done < len && (n = co_check()) < 0)
+            break;
+    }
+    co__slot_leave(slot, CO__SLOT_READING);
+    return n < 0 ? n : (ssize_t)done;
+}
+
+/* One system call's worth. Returns: bytes written, 0 after waiting, or a negative errno. */
+static ssize_t send_some(struct co__slot *slot, const struct msghdr *msg)
+{
+    ssize_t n;
+    int r;
+
+    if (co__source_consume(&slot->write) & CO__SOURCE_CLOSING)
+        return -ECANCELED;
+    n = sendmsg(slot->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n >= 0)
+        return n;
+    r = -errno;
+    if (r == -EINTR)
+        return 0;
+    if (r != -EAGAIN)
+        return r;
+    if (!slot->out_armed) /* the first time; arming reports what holds already */
+        return co__slot_arm_out(slot);
+    return co__source_wait(&slot->write, false);
+}
+
+/* Drops n bytes from the front of a message. */
+static void advance(struct msghdr *msg, size_t n)
+{
+    while (n > 0 && n >= msg->msg_iov->iov_len) {
+        n -= msg->msg_iov->iov_len;
+        msg->msg_iov++;
+        msg->msg_iovlen--;
+    }
+    if (n > 0) {
+        msg->msg_iov->iov_base = (char *)msg->msg_iov->iov_base + n;
+        msg->msg_iov->iov_len -= n;
+    }
+}
+
+static ssize_t send_all(struct co__slot *slot, struct msghdr *msg, size_t len)
+{
+    size_t done = 0;
+
+    if (slot->broken)
+        return -EPIPE;
+    while (done < len) {
+        ssize_t n = send_some(slot, msg);
+
+        if (n > 0) {
+            done += (size_t)n;
+            if (done == len)
+                break;
+            advance(msg, (size_t)n);
+            n = co_check();
+        }
+        if (n < 0) {
+            slot->broken = done > 0;
+            return n;
+        }
+    }
+    return (ssize_t)len;
+}
+
+ssize_t co_sendv(int fd, const struct iovec *iov, int count)
+{
+    struct iovec pieces[PIECES_MAX];
+    struct msghdr msg = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
+    struct co__slot *slot;
+    size_t len = 0;
+    ssize_t n;
+    int r = co_check();
+
+    if (r < 0)
+        return r;
+    if (count < 0 || count > PIECES_MAX)
+        return -EINVAL;
+    for (int i = 0; i < count; i++)
+        len += iov[i].iov_len;
+    memcpy(pieces, iov, (size_t)count * sizeof *iov); /* advance changes them */
+    slot = co__slot_enter(fd, CO__SLOT_WRITING, &r);
+    if (!slot)
+        return r;
+    n = send_all(slot, &msg, len);
+    co__slot_leave(slot, CO__SLOT_WRITING);
+    return n;
+}
+
+ssize_t co_send(int fd, const void *buf, size_t len)
+{
+    struct iovec piece = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
+    struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};
+    struct co__slot *slot;
+    ssize_t n;
+    int r = co_check();
+
+    if (r < 0)
+        return r;
+    slot = co__slot_enter(fd, CO__SLOT_WRITING, &r);
+    if (!slot)
+        return r;
+    n = send_all(slot, &msg, len);
+    co__slot_leave(slot, CO__SLOT_WRITING);
+    return n;
+}
+
+int co_shutdown(int fd, int how)
+{
+    int r;
+    struct co__slot *slot = co__slot_enter(fd, 0, &r);
+
+    if (!slot)
+        return r;
+    r = shutdown(fd, how) < 0 ? -errno : 0;
+    co__slot_leave(slot, 0);
+    return r;
+}
+
+static void begun(struct co__source *source)
+{
+    struct co__slot *slot =
+        (struct co__slot *)(void *)((char *)source - offsetof(struct co__slot, read));
+
+    slot->left = CO__SLOT_UNKNOWN;
+    co__slot_leave(slot, CO__SLOT_READING);
+}
+
+/* Where no edge need come for what is there already, ask the kernel, and make an edge of the answer. */
+static void look_for_rest(struct co__slot *slot)
+{
+    char byte;
+
+    (void)co__source_consume(&slot->read);
+    if (recv(slot->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN)
+        slot->left = CO__SLOT_DRAINED;
+    else
+        co__source_deliver(&slot->read, slot->generation, 0);
+}
+
+int co_go_when(int fd, co_when_fn *fn, void *arg)
+{
+    int r;
+    struct co__slot *slot = co__slot_enter(fd, CO__SLOT_READING, &r);
+
+    if (!slot)
+        return r;
+    if (slot->left == CO__SLOT_UNKNOWN)
+        look_for_rest(slot);
+    /* The direction stays taken until the coroutine begins. */
+    r = co__source_start(&slot->read, begun, fn, arg);
+    if (r < 0)
+        co__slot_leave(slot, CO__SLOT_READING);
+    return r;
+}

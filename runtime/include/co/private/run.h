@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* co/private/run.h - what the layers above the runtime see of its life. Not installed. */
+#ifndef CO_PRIVATE_RUN_H
+#define CO_PRIVATE_RUN_H
+
+#include <co/base.h>
+
+/*
+ * Whether draining has begun: what waits must not wait any longer. co_stopping is true a little earlier.
+ * Orders: seq_cst, after the caller has published that it waits.
+ */
+bool co__run_draining(void);
+
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * poll.c - one private epoll per worker (docs/decisions/0001): sockets are in it edge-triggered, added once and
+ * removed once, from any thread. Beside them, level-triggered, are the wake-up descriptor and the libuv loop,
+ * which a rescuer skips.
+ */
+#include "poll.h"
+
+#include "chaos.h"
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Above all data of sockets. */
+#define DATA_WAKE (UINT64_MAX - 0)
+#define DATA_UV   (UINT64_MAX - 1)
+
+static co__deliver_fn *deliver;
+
+void co__poll_deliver_to(co__deliver_fn *fn)
+{
+    /* relaxed: the epoll_ctl(2) that follows in the same thread orders it before any event. */
+    __atomic_store_n(&deliver, fn, __ATOMIC_RELAXED);
+}
+
+static int (*close_fd)(int fd) = close;
+
+void co__fd_close_by(int (*fn)(int fd))
+{
+    /* relaxed: whoever has a descriptor of netio's got it from a call that came after this one. */
+    __atomic_store_n(&close_fd, fn, __ATOMIC_RELAXED);
+}
+
+void co__fd_close(int fd)
+{
+    if (fd >= 0) /* relaxed: as above */
+        (void)__atomic_load_n(&close_fd, __ATOMIC_RELAXED)(fd);
+}
+
+static int control(int epoll, int op, int fd, uint32_t events, uint64_t data)
+{
+    struct epoll_event event = {.events = events, .data.u64 = data};
+
+    return epoll_ctl(epoll, op, fd, &event) < 0 ? -errno : 0;
+}
+
+int co__poll_add(int worker, int fd, uint32_t events, uint64_t data)
+{
+    return control(co__rt.workers[worker].epoll, EPOLL_CTL_ADD, fd, events | EPOLLET, data);
+}
+
+int co__poll_mod(int worker, int fd, uint32_t events, uint64_t data)
+{
+    return control(co__rt.workers[worker].epoll, EPOLL_CTL_MOD, fd, events | EPOLLET, data);
+}
+
+int co__poll_del(int worker, int fd)
+{
+    return control(co__rt.workers[worker].epoll, EPOLL_CTL_DEL, fd, 0, 0);
+}
+
+int co__poll_start(struct co__worker *w)
+{
+    int r;
+
+    w->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (w->epoll < 0)
+        return -errno;
+    w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (w->wake_fd < 0)
+        return -errno;
+    r = control(w->epoll, EPOLL_CTL_ADD, w->wake_fd, EPOLLIN, DATA_WAKE);
+    if (r < 0)
+        return r;
+    return control(w->epoll, EPOLL_CTL_ADD, uv_backend_fd(&w->loop), EPOLLIN, DATA_UV);
+}
+
+void co__poll_stop(struct co__worker *w)
+{
+    if (w->epoll >= 0)
+        (void)close(w->epoll);
+    if (w->wake_fd >= 0)
+        (void)close(w->wake_fd);
+    w->epoll = w->wake_fd = -1;
+}
+
+void co__worker_kick(const struct co__worker *w)
+{
+    static const uint64_t one = 1;
+
+    /* Fails only when the counter is full, and then the worker is woken already. */
+    ssize_t n = write(w->wake_fd, &one, sizeof one);
+
+    (void)n;
+}
+
+/* epoll_pwait2 has nanoseconds, since Linux 5.11; before that a time-out is rounded up to milliseconds. */
+static int wait_events(int epoll, struct epoll_event *events, int64_t timeout)
+{
+    static _Atomic int no_pwait2;
+
+    if (timeout == 0)
+        return epoll_wait(epoll, events, CO__POLL_BATCH, 0);
+    if (timeout == CO_NEVER)
+        return epoll_wait(epoll, events, CO__POLL_BATCH, -1);
+    /* relaxed: a hint; who misses it asks the kernel once more. */
+    if (!atomic_load_explicit(&no_pwait2, memory_order_relaxed)) {
+        struct timespec span = {.tv_sec = timeout / CO_SEC, .tv_nsec = timeout % CO_SEC};
+        int n = epoll_pwait2(epoll, events, CO__POLL_BATCH, &span, NULL);
+
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+            return n;
+        atomic_store_explicit(&no_pwait2, 1, memory_order_relaxed /* a hint */);
+    }
+    if (timeout > INT32_MAX * CO_MS)
+        timeout = INT32_MAX * CO_MS;
+    return epoll_wait(epoll, events, CO__POLL_BATCH, (int)((timeout + CO_MS - 1) / CO_MS));
+}
+
+int co__poll_wait(struct co__worker *w, struct epoll_event *events, int64_t timeout)
+{
+    int n = wait_events(w->epoll, events, timeout);
+
+    co__stat(w->stats, CO__STAT_POLLS);
+    return n < 0 ? 0 : n; /* EINTR: as good as nothing */
+}
+
+static void one(uint64_t data, uint32_t events)
+{
+    if (CO__CHAOS(CO__CHAOS_DELAY))
+        (void)usleep(50);
+    /* relaxed: see co__poll_deliver_to. */
+    __atomic_load_n(&deliver, __ATOMIC_RELAXED)(data, events);
+}
+
+void co__poll_dispatch(struct co__worker *w, const struct epoll_event *events, int count)
+{
+    bool uv = false;
+
+    co__batch_begin(w);
+    for (int i = 0; i < count; i++) {
+        uint64_t data = events[i].data.u64;
+
+        if (data == DATA_WAKE) {
+            uint64_t counter;
+            ssize_t n = read(w->wake_fd, &counter, sizeof counter);
+
+            (void)n; /* EAGAIN: read already */
+        } else if (data == DATA_UV) {
+            uv = true;
+        } else {
+            one(data, events[i].events);
+        }
+    }
+    if (uv)
+        co__worker_uv(w);
+    co__batch_end(w);
+}
+
+int co__poll_rescue(struct co__worker *w, struct co__worker *victim)
+{
+    struct epoll_event events[CO__POLL_BATCH];
+    int n = epoll_wait(victim->epoll, events, CO__POLL_BATCH, 0);
+    int sockets = 0;
+
+    co__batch_begin(w);
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.u64 >= DATA_UV)
+            continue; /* level-triggered: still there for their owner */
+        one(events[i].data.u64, events[i].events);
+        sockets++;
+    }
+    co__batch_end(w);
+    return sockets;
+}

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/* run.c - co_run from start to end, and co_stop. */
+#include "run.h"
+
+#include "chaos.h"
+#include "conf.h"
+#include "cpus.h"
+#include "outside.h"
+#include "overflow.h"
+#include "park.h"
+#include "watchdog.h"
+#include <co/private/poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DRAIN_HOOKS = 8 };
+
+static void (*drain_hooks[DRAIN_HOOKS])(void);
+static _Atomic int drain_hook_count;
+static _Atomic int occupied; /* a runtime runs, or was given up */
+static struct sigaction old_term, old_int, old_pipe;
+
+int co__on_drain(void (*fn)(void))
+{
+    /* relaxed: hooks are registered before anything could need them; see the header. */
+    int i = atomic_fetch_add_explicit(&drain_hook_count, 1, memory_order_relaxed);
+
+    if (i >= DRAIN_HOOKS)
+        return -ENOSPC;
+    drain_hooks[i] = fn;
+    return 0;
+}
+
+/* ---- stopping ---- */
+
+void co_stop(void)
+{
+    if (!co__outside_enter())
+        return;
+    /* seq_cst: then the kicks; against "publish the sleep, then look" of the workers. */
+    if (atomic_exchange_explicit(&co__rt.stop_asked, 1, memory_order_seq_cst) == 0) {
+        for (int i = 0; i < co__rt.count; i++)
+            co__worker_kick(&co__rt.workers[i]);
+    }
+    co__outside_leave();
+}
+
+bool co_stopping(void)
+{
+    /* relaxed: an answer that may be a moment old. */
+    return atomic_load_explicit(&co__rt.stop_asked, memory_order_relaxed) != 0;
+}
+
+bool co__run_draining(void)
+{
+    /* seq_cst: see co/private/source.h. */
+    return atomic_load_explicit(&co__rt.phase, memory_order_seq_cst) >= CO__DRAIN;
+}
+
+bool co__run_urgent(void)
+{
+    /* seq_cst: part of the second look. */
+    return atomic_load_explicit(&co__rt.stop_asked, memory_order_seq_cst) && !co__run_draining();
+}
+
+void co__run_check(struct co__worker *w)
+{
+    int phase = CO__RUN;
+
+    /* relaxed: co__run_urgent looks again before a sleep. */
+    if (!atomic_load_explicit(&co__rt.stop_asked, memory_order_relaxed) || co__run_draining())
+        return;
+    /* relaxed: only one of the workers sets the grace time. */
+    if (atomic_exchange_explicit(&co__rt.drain_begun, 1, memory_order_relaxed))
+        return;
+    co__rt.grace_at = co__worker_clock(w) + co__rt.conf.grace;
+    /* seq_cst: the phase first, then everybody who waits; against who waits and then looks at the phase. A
+     * runtime that has come to its end meanwhile stays there. */
+    if (!atomic_compare_exchange_strong_explicit(&co__rt.phase, &phase, CO__DRAIN,
+                                                 memory_order_seq_cst,
+                                                 memory_order_relaxed /* nothing follows */))
+        return;
+    co__batch_begin(w);
+    /* relaxed: see co__on_drain. */
+    for (int i = 0; i < atomic_load_explicit(&drain_hook_count, memory_order_relaxed); i++)
+        drain_hooks[i]();
+    co__batch_end(w);
+}
+
+bool co__run_last_asleep(void)
+{
+    int64_t none = 0;
+
+    /* acquire: pairs with the store after the first function returned. */
+    if (!atomic_load_explicit(&co__rt.main_done, memory_order_acquire))
+        return false;
+    /* seq_cst: against the CAS of a plain thread that starts a coroutine. All workers have told their part of the
+     * count before they published their sleep, so zero is the truth. */
+    if (!atomic_compare_exchange_strong_explicit(&co__rt.live, &none, CO__LIVE_CLOSED,
+                                                 memory_order_seq_cst, memory_order_relaxed))
+        return false;
+    /* release: pairs with the loads in the workers' loops and the watchdog. */
+    atomic_store_explicit(&co__rt.phase, CO__STOP, memory_order_release);
+    return true;
+}
+
+void co__run_finished(void)
+{
+    for (int i = 0; i < co__rt.count; i++)
+        co__worker_kick(&co__rt.workers[i]);
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    co_stop();
+}
+
+static void signals_on(void)
+{
+    struct sigaction stop = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    (void)sigaction(SIGPIPE, &ignore, &old_pipe); /* sendfile(2) has no flag against it */
+    if (co__rt.conf.signals) {
+        (void)sigaction(SIGTERM, &stop, &old_term);
+        (void)sigaction(SIGINT, &stop, &old_int);
+    }
+}
+
+static void signals_off(void)
+{
+    (void)sigaction(SIGPIPE, &old_pipe, NULL);
+    if (co__rt.conf.signals) {
+        (void)sigaction(SIGTERM, &old_term, NULL);
+        (void)sigaction(SIGINT, &old_int, NULL);
+    }
+}
+
+/* ---- starting and ending ---- */
+
+/* For the report of an overflow, in a signal handler. */
+static uint64_t describe(const char **ret_name)
+{
+    const struct co__worker *w = co__worker();
+
+    if (!w || !w->current)
+        return 0;
+    *ret_name = w->current->name;
+    return w->current->index;
+}
+
+static void *worker_thread(void *arg)
+{
+    struct co__worker *w = arg;
+    int r = co__overflow_thread_start();
+
+    (void)r; /* without a signal stack an overflow is a plain crash */
+    co__worker_main(w);
+    co__worker_stop(w);
+    co__overflow_thread_stop();
+    return NULL;
+}
+
+/* CPU number `index` of those this process may use. */
+static void pin(pthread_t thread, int index)
+{
+    cpu_set_t all, one;
+
+    if (sched_getaffinity(0, sizeof all, &all) < 0)
+        return;
+    index %= CPU_COUNT(&all);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, &all) && index-- == 0) {
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+            (void)pthread_setaffinity_np(thread, sizeof one, &one);
+            return;
+        }
+    }
+}
+
+static int workers_start(void)
+{
+    int count = co__rt.count;
+    int r;
+
+    co__rt.workers = aligned_alloc(CO__CACHE_LINE, (size_t)count * sizeof *co__rt.workers);
+    if (!co__rt.workers)
+        return -ENOMEM;
+    memset(co__rt.workers, 0, (size_t)count * sizeof *co__rt.workers);
+    for (int i = 0; i < count; i++)
+        co__rt.workers[i].epoll = co__rt.workers[i].wake_fd = -1;
+    for (int i = 0; i < count; i++) {
+        r = co__worker_start(&co__rt.workers[i], i);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Ends what workers_start began and no thread has ended. */
+static void workers_stop(void)
+{
+    for (int i = 0; co__rt.workers && i < co__rt.count; i++)
+        co__worker_stop(&co__rt.workers[i]);
+    free(co__rt.workers);
+    co__rt.workers = NULL;
+}
+
+static void reset(void)
+{
+    /* relaxed, all: no other thread yet. */
+    atomic_store_explicit(&co__rt.live, 0, memory_order_relaxed);
+    atomic_store_explicit(&co__rt.phase, CO__RUN, memory_order_relaxed /* as above */);
+    atomic_store_explicit(&co__rt.main_done, 0, memory_order_relaxed /* as above */);
+    atomic_store_explicit(&co__rt.stop_asked, 0, memory_order_relaxed /* as above */);
+    atomic_store_explicit(&co__rt.drain_begun, 0, memory_order_relaxed /* as above */);
+    atomic_store_explicit(&co__rt.stuck, 0, memory_order_relaxed /* as above */);
+    co__rt.main_result = 0;
+    co__rt.injector = (struct co__injector){0};
+}
+
+static int prepare(const struct co_conf *conf)
+{
+    char threads[16];
+    int r = co__conf_take(&co__rt.conf, conf);
+
+    if (r < 0)
+        return r;
+    co__rt.count = co__rt.conf.threads > 0 ? co__rt.conf.threads : co__cpus();
+    reset();
+    co_stats_reset();
+    co__chaos_start();
+    co__idle_start(&co__rt.idle, co__rt.count);
+    /* libuv reads it once, when its pool is first used. */
+    (void)snprintf(threads, sizeof threads, "%d", co__rt.conf.offload_threads);
+    (void)setenv("UV_THREADPOOL_SIZE", threads, 1);
+    r = co__stacks_start((size_t)co__rt.conf.stack_size, (unsigned)co__rt.count);
+    if (r < 0)
+        return r;
+    r = workers_start();
+    if (r == 0)
+        r = co__coros_start(co__rt.conf.max_coroutines);
+    return r;
+}
+
+static void tidy(void)
+{
+    workers_stop();
+    co__coros_stop();
+    co__stacks_stop();
+    co__rt.count = 0;
+}
+
+/* Threads that were started are told to stop if a later one cannot be. */
+static int threads_start(int *ret_started)
+{
+    int started = 0;
+    int r = 0;
+
+    while (started < co__rt.count && r == 0) {
+        struct co__worker *w = &co__rt.workers[started];
+
+        r = -pthread_create(&w->thread, NULL, worker_thread, w);
+        if (r == 0) {
+            if (co__rt.conf.pin_threads)
+                pin(w->thread, started);
+            started++;
+        }
+    }
+    if (r < 0) {
+        /* release: pairs with the loads in the workers' loops. */
+        atomic_store_explicit(&co__rt.phase, CO__STOP, memory_order_release);
+        co__run_finished();
+    }
+    *ret_started = started;
+    return r;
+}
+
+static int run_threads(co_main_fn *fn, void *arg)
+{
+    int started;
+    int r;
+
+    co__outside_open();
+    r = co__go_main(fn, arg);
+    if (r == 0)
+        r = threads_start(&started);
+    else
+        started = 0;
+    if (r == 0)
+        r = co__watchdog();
+    if (r == -ETIME)
+        return r;
+    co__outside_close();
+    for (int i = 0; i < started; i++)
+        (void)pthread_join(co__rt.workers[i].thread, NULL);
+    return r < 0 ? r : co__rt.main_result;
+}
+
+int co_run_with(const struct co_conf *conf, co_main_fn *fn, void *arg)
+{
+    int no = 0;
+    int r;
+
+    if (co__worker())
+        return -EPERM;
+    /* acquire: pairs with the release below, of an earlier runtime's end. */
+    if (!atomic_compare_exchange_strong_explicit(&occupied, &no, 1, memory_order_acquire,
+                                                 memory_order_relaxed /* refused anyway */))
+        return -EBUSY;
+    r = prepare(conf);
+    if (r == 0) {
+        co__overflow_describe = describe;
+        (void)co__overflow_install();
+        signals_on();
+        r = run_threads(fn, arg);
+        signals_off();
+        if (r == -ETIME)
+            return r; /* its threads still compute: nothing may be taken from them, nor another begin */
+        co__overflow_uninstall();
+    }
+    tidy();
+    /* release: pairs with the acquire of the next runtime. */
+    atomic_store_explicit(&occupied, 0, memory_order_release);
+    return r;
+}
+
+int co_run(co_main_fn *fn, void *arg)
+{
+    return co_run_with(NULL, fn, arg);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run.h - the life of a runtime: start, stop, end.
+ *
+ *   RUN     -> DRAIN   by co_stop: listeners close, what has begun is answered
+ *   DRAIN   -> CANCEL  at the grace time: everything is cancelled, nothing new starts
+ *   any     -> STOP    by the worker that falls asleep last, when the first function has returned and no coroutine is
+ *                      left; from then on nothing runs
+ */
+#ifndef CO_RUNTIME_RUN_H
+#define CO_RUNTIME_RUN_H
+
+#include "worker.h"
+#include <co/private/run.h>
+
+/* Whether a stop was asked for and not yet begun: part of the second look before sleep. */
+bool co__run_urgent(void);
+
+/* Begins to drain if a stop was asked for. Threads: workers, on their own stack. */
+void co__run_check(struct co__worker *w);
+
+/* Whether the runtime is over; called under the lock of the idle set when all workers sleep. */
+bool co__run_last_asleep(void);
+
+/* Tells everybody that it is over. */
+void co__run_finished(void);
+
+/*
+ * A record for a coroutine that is to be started by the caller. Returns: NULL and *ret_err: -ENOMEM, -EAGAIN, or
+ * -ECANCELED past the grace time. w: NULL on plain threads, which are inside (outside.h).
+ */
+struct co__coro *co__spawn_take(struct co__worker *w, int *ret_err);
+
+/* Starts the first function. */
+int co__go_main(co_main_fn *fn, void *arg);
+
+/* co__rt.live when no coroutine may be counted any more. */
+#define CO__LIVE_CLOSED INT64_MIN
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* scope.c - deadlines, grace and pins: state of the running coroutine, put back at the end of a block. */
+#include <co/scope.h>
+
+#include "worker.h"
+
+enum { NOTHING, DEADLINE, GRACE };
+
+static struct co__coro *self(struct co__worker **ret_w)
+{
+    struct co__worker *w = co__worker();
+
+    *ret_w = w;
+    return w ? w->current : NULL;
+}
+
+static int64_t from_now(struct co__worker *w, int64_t ns)
+{
+    int64_t now = co__worker_clock(w);
+
+    if (ns <= 0)
+        return now;
+    return ns < CO_NEVER - now ? now + ns : CO_NEVER;
+}
+
+struct co_scope co_deadline_open(int64_t ns)
+{
+    struct co__worker *w;
+    struct co__coro *co = self(&w);
+    struct co_scope scope = {0};
+    int64_t until;
+
+    if (!co)
+        return scope;
+    until = from_now(w, ns);
+    scope.kind = DEADLINE;
+    scope.outer = co->deadline;
+    if (until < co->deadline)
+        co->deadline = until;
+    return scope;
+}
+
+struct co_scope co_grace_open(int64_t ns)
+{
+    struct co__worker *w;
+    struct co__coro *co = self(&w);
+    struct co_scope scope;
+
+    if (!co || co->grace)
+        return co_deadline_open(ns);
+    scope = (struct co_scope){.outer = co->deadline, .kind = GRACE};
+    co->deadline = from_now(w, ns);
+    co->grace = true;
+    return scope;
+}
+
+void co_scope_close(struct co_scope *scope)
+{
+    struct co__worker *w;
+    struct co__coro *co = self(&w);
+
+    if (!co || scope->kind == NOTHING)
+        return;
+    co->deadline = scope->outer;
+    if (scope->kind == GRACE)
+        co->grace = false;
+    scope->kind = NOTHING;
+}
+
+int64_t co_left(void)
+{
+    struct co__worker *w;
+    struct co__coro *co = self(&w);
+    int64_t left;
+
+    if (!co || co->deadline == CO_NEVER)
+        return CO_NEVER;
+    left = co->deadline - co__worker_clock(w);
+    return left > 0 ? left : 0;
+}
+
+int co_pin(void)
+{
+    struct co__worker *w;
+    struct co__coro *co = self(&w);
+
+    if (!co)
+        return 0;
+    if (co->pins == 0)
+        co->home = (uint16_t)w->index;
+    return ++co->pins;
+}
+
+void co_unpin(const int *depth)
+{
+    struct co__worker *w;
+    struct co__coro *co = self(&w);
+
+    if (co && *depth > 0)
+        co->pins = (uint16_t)(*depth - 1);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* task.c - starting coroutines, yielding, sleeping. The life of the runtime is in run.c. */
+#include <co/task.h>
+
+#include "outside.h"
+#include "park.h"
+#include "run.h"
+#include <co/private/poll.h>
+#include <string.h>
+
+/* A plain thread's start counts at once, and only while the count is open. */
+static bool count_outside(void)
+{
+    /* relaxed: the CAS decides. */
+    int64_t live = atomic_load_explicit(&co__rt.live, memory_order_relaxed);
+
+    do {
+        if (live < CO__LIVE_CLOSED / 2)
+            return false;
+        /* seq_cst: against the CAS that closes the count. */
+    } while (!atomic_compare_exchange_weak_explicit(&co__rt.live, &live, live + 1,
+                                                    memory_order_seq_cst, memory_order_relaxed));
+    return true;
+}
+
+static void count(struct co__worker *w, int n)
+{
+    if (w)
+        w->live += n;
+    else /* seq_cst: as in count_outside */
+        atomic_fetch_add_explicit(&co__rt.live, n, memory_order_seq_cst);
+}
+
+struct co__coro *co__spawn_take(struct co__worker *w, int *ret_err)
+{
+    struct co__coro *co;
+
+    if (!w && !count_outside()) {
+        *ret_err = -ECANCELED;
+        return NULL;
+    }
+    co = co__coro_take(w, ret_err);
+    /* seq_cst: after the record's flag was reset; against "phase, then everybody's flag" of the cancel. */
+    if (co && atomic_load_explicit(&co__rt.phase, memory_order_seq_cst) >= CO__CANCEL) {
+        *ret_err = -ECANCELED;
+        co__coro_put(w, co);
+        co = NULL;
+    }
+    if (!co && !w)
+        count(NULL, -1);
+    if (co && w) {
+        count(w, 1);
+        co__stat(w->stats, CO__STAT_SPAWNED);
+    }
+    return co;
+}
+
+/* A stack of its own for a coroutine that asked for another size: taken now, so that the first run cannot fail. */
+static int own_stack(struct co__worker *w, struct co__coro *co, size_t size)
+{
+    struct co__stack_cache none = {0};
+
+    co->stack = co__stack_get(w ? &w->stacks : &none, size);
+    if (!co->stack)
+        return -ENOMEM;
+    co__coro_enter(co);
+    return 0;
+}
+
+static int spawn(struct co__entry entry, const void *copy, const struct co_opts *opts)
+{
+    struct co__worker *w = co__worker();
+    struct co__coro *co;
+    int r = 0;
+
+    co = co__spawn_take(w, &r);
+    if (!co)
+        return r;
+    co->entry = entry;
+    if (copy)
+        memcpy(co->copy, copy, entry.size);
+    if (opts) {
+        co->name = opts->name;
+        if (opts->pinned) {
+            co->pins = 1;
+            co->home = w ? (uint16_t)w->index : (uint16_t)(co->index % (uint32_t)co__rt.count);
+        }
+        if (opts->stack_size > 0 && (r = own_stack(w, co, opts->stack_size)) < 0) {
+            co__coro_put(w, co);
+            count(w, -1);
+            return r;
+        }
+    }
+    co__ready(co);
+    return 0;
+}
+
+static int start(struct co__entry entry, const void *copy, const struct co_opts *opts)
+{
+    int r;
+
+    if (!co__outside_enter())
+        return -ECANCELED;
+    r = spawn(entry, copy, opts);
+    co__outside_leave();
+    return r;
+}
+
+int co_go(co_fn *fn, void *arg)
+{
+    return start((struct co__entry){.fn = fn, .arg = arg, .kind = CO__ENTRY_FN}, NULL, NULL);
+}
+
+int co_go_fd(co_fd_fn *fn, int fd)
+{
+    int r =
+        start((struct co__entry){.fd_fn = fn, .arg = (void *)(intptr_t)fd, .kind = CO__ENTRY_FD},
+              NULL, NULL);
+
+    if (r < 0)
+        co__fd_close(fd);
+    return r;
+}
+
+int co_go_copy(co_fn *fn, const void *data, size_t size)
+{
+    if (size > CO_COPY_MAX)
+        return -EINVAL;
+    return start((struct co__entry){.fn = fn, .size = (uint32_t)size, .kind = CO__ENTRY_COPY}, data,
+                 NULL);
+}
+
+int co_go_with(const struct co_opts *opts, co_fn *fn, void *arg)
+{
+    if (opts->stack_size > 0 &&
+        (opts->stack_size < CO__STACK_MIN || opts->stack_size > CO__STACK_MAX))
+        return -EINVAL;
+    return start((struct co__entry){.fn = fn, .arg = arg, .kind = CO__ENTRY_FN}, NULL, opts);
+}
+
+int co__go_main(co_main_fn *fn, void *arg)
+{
+    return start((struct co__entry){.main_fn = fn, .arg = arg, .kind = CO__ENTRY_MAIN}, NULL, NULL);
+}
+
+int co_yield (void)
+{
+    int r = co_check();
+
+    if (r < 0)
+        return r;
+    (void)co__worker_yield(co__worker());
+    return 0;
+}
+
+int co_sleep(int64_t ns)
+{
+    int64_t now = co_now();
+    int64_t until = ns > 0 && ns < CO_NEVER - now ? now + ns : CO_NEVER;
+    struct co__coro *co;
+    int r;
+
+    if (ns <= 0)
+        return co_yield ();
+    r = co_check();
+    if (r < 0)
+        return r;
+    co = co__worker()->current;
+    r = co__park_until(NULL, NULL, 0, until);
+    return r == -ETIMEDOUT && until < co->deadline ? 0 : r;
+}
+
+uint64_t co_self(void)
+{
+    const struct co__worker *w = co__worker();
+
+    return w && w->current ? w->current->index : 0;
+}
+
+int co_worker(void)
+{
+    const struct co__worker *w = co__worker();
+
+    return w ? w->index : -1;
+}
+
+int co_workers(void)
+{
+    return co__rt.count;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* watchdog.c - see watchdog.h. */
+#include "watchdog.h"
+
+#include "futex.h"
+#include "park.h"
+#include "run.h"
+#include <stdio.h>
+#include <time.h>
+
+enum { TICK_MS = 1 };
+
+/* What the watchdog remembers of a worker. */
+struct sight {
+    uint32_t turn;
+    int64_t since; /* when this turn was first seen */
+    bool reported; /* this stall */
+};
+
+static struct sight sights[CO__WORKERS_MAX];
+
+static const char *name_of(const struct co__coro *co)
+{
+    return co->name ? co->name : "(unnamed)";
+}
+
+/* Libraries print nothing, except this: a coroutine that blocks a worker is the most common mistake. */
+static void report(const struct co__worker *w, int64_t since, int64_t now, const char *what)
+{
+    /* relaxed: a report; at worst it names the next one. */
+    uint32_t index = atomic_load_explicit(&w->running, memory_order_relaxed);
+
+    if (index > 0)
+        fprintf(
+            stderr,
+            "corvid: coroutine %u %s on worker %d has computed for %lld ms without a suspension%s\n",
+            index, name_of(co__coro_at(index)), w->index, (long long)((now - since) / CO_MS), what);
+}
+
+static void look_at(struct co__worker *w, struct sight *sight, int64_t now)
+{
+    /* relaxed, all: heartbeat and verdict are hints, right within a tick. */
+    uint32_t turn = atomic_load_explicit(&w->turn, memory_order_relaxed);
+    bool running = atomic_load_explicit(&w->state, memory_order_relaxed) == CO__RUNNING;
+    uint32_t was = atomic_load_explicit(&w->stuck, memory_order_relaxed);
+    uint32_t stuck = running && turn == sight->turn && now - sight->since >= TICK_MS * CO_MS;
+
+    if (!running || turn != sight->turn)
+        *sight = (struct sight){.turn = turn, .since = now};
+    if (stuck != was) {
+        atomic_store_explicit(&w->stuck, stuck, memory_order_relaxed);
+        atomic_fetch_add_explicit(&co__rt.stuck, stuck ? 1 : -1, memory_order_relaxed);
+    }
+    if (stuck && !sight->reported && co__rt.conf.stall_report > 0 &&
+        now - sight->since >= co__rt.conf.stall_report) {
+        sight->reported = true;
+        co_stat_add(CO__STAT_STALLS, 1);
+        report(w, sight->since, now, "");
+    }
+}
+
+static void tick(void)
+{
+    struct timespec span = {.tv_nsec = TICK_MS * CO_MS};
+    int64_t now;
+
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
+    now = co_now();
+    for (int i = 0; i < co__rt.count; i++)
+        look_at(&co__rt.workers[i], &sights[i], now);
+    /* relaxed: written by this thread. */
+    if (atomic_load_explicit(&co__rt.stuck, memory_order_relaxed) > 0 && co__rt.conf.stealing)
+        co__notify(); /* somebody who sleeps may serve them; who is awake does so when it looks outside */
+}
+
+/* The grace time is over: sticky cancel for every coroutine, and nothing new starts. */
+static void cancel_all(void)
+{
+    /* seq_cst: first the phase, then the flags; against a start's "reset the flag, then look at the phase". */
+    atomic_store_explicit(&co__rt.phase, CO__CANCEL, memory_order_seq_cst);
+    for (uint32_t i = 1; i < co__coro_limit(); i++)
+        co__cancel(co__coro_at(i));
+}
+
+static void name_the_stuck(int64_t now)
+{
+    for (int i = 0; i < co__rt.count; i++)
+        report(&co__rt.workers[i], sights[i].since, now, ", past twice the grace time: giving up");
+}
+
+int co__watchdog(void)
+{
+    for (;;) {
+        /* acquire: pairs with the stores of the phase and with co__rt.grace_at before that of DRAIN. */
+        int phase = atomic_load_explicit(&co__rt.phase, memory_order_acquire);
+        int64_t wake_at = CO_NEVER;
+        uint32_t counts;
+
+        if (phase == CO__STOP)
+            return 0;
+        if (phase >= CO__DRAIN) {
+            int64_t now = co_now();
+
+            wake_at = co__rt.grace_at + (phase == CO__CANCEL ? co__rt.conf.grace : 0);
+            if (now >= wake_at && phase == CO__CANCEL) {
+                name_the_stuck(now);
+                return -ETIME;
+            }
+            if (now >= wake_at) {
+                cancel_all();
+                continue;
+            }
+        }
+        if (co__idle_anyone_awake(&co__rt.idle, &counts))
+            tick();
+        else
+            co__futex_wait(&co__rt.idle.counts, counts, wake_at);
+    }
+}

@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker.c - the loop of a worker: what it runs next, when it looks outside, how it sleeps.
+ *
+ * A turn runs one coroutine until it suspends. The order in which work is looked for:
+ *   the LIFO slot (at most 3 in a row) and the own deque, pinned coroutines taking every other turn;
+ *   a batch from the injector; the own epoll, timers and inbox, without waiting;
+ *   then, as a searcher (at most half of the workers are), the deques of the others, and last what belongs to a
+ *   worker that is stuck: its LIFO slot, expired timers and epoll;
+ *   then sleep, on the own epoll.
+ * However much work there is, every 61 turns or 200 microseconds (co__worker.interval) the worker looks outside
+ * first: injector, epoll, timers, inbox, each millisecond libuv. So every ready coroutine runs within a bounded number of turns.
+ */
+#include "worker.h"
+
+#include "chaos.h"
+#include "park.h"
+#include "poll.h"
+#include "run.h"
+
+enum {
+    BUDGET = 128,       /* calls a coroutine may make before it yields */
+    LIFO_RUN = 3,       /* an eagerly used LIFO slot starves the deque */
+    INTERVAL = 61,      /* turns between two looks outside, at most */
+    INJECTED_MAX = 128, /* taken from the injector at once, at most: half of a deque */
+    PASSES = 3,         /* over all victims, per search */
+};
+#define LOOK_EVERY (200 * CO_US)
+#define UV_EVERY   (1 * CO_MS)
+
+struct co__runtime co__rt;
+
+/* ---- the running thread's worker ---- */
+
+static _Thread_local struct co__worker *this_worker;
+
+__attribute__((noinline)) struct co__worker *co__worker(void)
+{
+    struct co__worker *w = this_worker;
+
+    /* Without this the compiler may see that the function only reads, and merge two calls around a switch. */
+    __asm__ volatile("" : "+r"(w));
+    return w;
+}
+
+void co__worker_set(struct co__worker *w)
+{
+    this_worker = w;
+}
+
+/* ---- making ready ---- */
+
+void co__notify(void)
+{
+    int target = co__idle_notify(&co__rt.idle);
+
+    if (target >= 0) {
+        struct co__worker *w = co__worker();
+
+        if (w)
+            co__stat(w->stats, CO__STAT_EVENTFD_WRITES);
+        co__worker_kick(&co__rt.workers[target]);
+    }
+}
+
+static void inject(struct co__worker *w, struct co__coro *co)
+{
+    if (w)
+        co__stat(w->stats, CO__STAT_INJECTED);
+    co__injector_push(&co__rt.injector, co);
+    co__notify();
+}
+
+/* Makes room in a full deque: half of it goes to the injector. */
+static void spill(struct co__worker *w)
+{
+    struct co__coro *taken[CO__DEQUE_CAPACITY / 2];
+    int count = 0;
+
+    if (co__rt.conf.order == CO_ORDER_FIFO) {
+        count = co__deque_spill(&w->deque, taken, CO__DEQUE_CAPACITY / 2);
+    } else {
+        while (count < CO__DEQUE_CAPACITY / 2 &&
+               (taken[count] = co__deque_pop_lifo(&w->deque)) != NULL)
+            count++;
+    }
+    co__injector_push_all(&co__rt.injector, taken, count);
+    for (int i = 0; i < count; i++)
+        co__stat(w->stats, CO__STAT_INJECTED);
+}
+
+static void push(struct co__worker *w, struct co__coro *co)
+{
+    while (!co__deque_push(&w->deque, co))
+        spill(w);
+    if (w->batching) {
+        w->batched++;
+    } else if (co__rt.count > 1 && co__rt.conf.stealing) {
+        co__deque_publish(&w->deque);
+        co__notify();
+    }
+}
+
+static void ready_pinned(struct co__worker *w, struct co__coro *co)
+{
+    struct co__worker *home = &co__rt.workers[co->home];
+
+    if (w == home) {
+        co__queue_push(&w->local, co);
+        return;
+    }
+    co__injector_push(&home->inbox, co);
+    if (co__idle_wake(&co__rt.idle, home->index))
+        co__worker_kick(home);
+}
+
+void co__ready(struct co__coro *co)
+{
+    struct co__worker *w = co__worker();
+
+    if (w)
+        co__stat(w->stats, CO__STAT_WOKEN);
+    if (co->pins > 0) {
+        ready_pinned(w, co);
+    } else if (!w || CO__CHAOS(CO__CHAOS_MOVE)) {
+        inject(w, co);
+    } else if (w->batching || co__rt.conf.order == CO_ORDER_LIFO) {
+        push(w, co);
+    } else {
+        /* acq_rel: publishes the coroutine to a rescuer, and acquires the one that a rescuer did not take. */
+        co = atomic_exchange_explicit(&w->lifo, co, memory_order_acq_rel);
+        if (co)
+            push(w, co);
+    }
+}
+
+void co__batch_begin(struct co__worker *w)
+{
+    w->batching = true;
+    w->batched = 0;
+}
+
+void co__batch_end(struct co__worker *w)
+{
+    w->batching = false;
+    /* One alone is run at once by this worker: nobody need wake up for it. */
+    if (w->batched > 1 && co__rt.count > 1 && co__rt.conf.stealing) {
+        co__deque_publish(&w->deque);
+        co__notify();
+    }
+}
+
+/* ---- running ---- */
+
+struct co__worker *co__suspend(struct co__worker *w, enum co__action action)
+{
+    struct co__coro *co = w->current;
+
+    w->action = action;
+    return co__context_switch(&co->context, &w->context, NULL);
+}
+
+struct co__worker *co__worker_yield(struct co__worker *w)
+{
+    return co__suspend(w, CO__ACTION_YIELD);
+}
+
+static void ended(struct co__worker *w, struct co__coro *co)
+{
+    co__stat(w->stats, CO__STAT_ENDED);
+    co__context_drop(&co->context);
+    co__stack_put(&w->stacks, co->stack);
+    co->stack = NULL;
+    w->live--;
+    co__coro_put(w, co);
+}
+
+static void run(struct co__worker *w, struct co__coro *co)
+{
+    w->current = co;
+    w->budget = BUDGET;
+    /* relaxed, both: read by the watchdog alone, as a heartbeat and for reports. */
+    atomic_store_explicit(&w->running, co->index, memory_order_relaxed);
+    atomic_store_explicit(&w->turn, atomic_load_explicit(&w->turn, memory_order_relaxed) + 1,
+                          memory_order_relaxed /* as above */);
+    co__stat(w->stats, CO__STAT_RUN);
+    if (!co->stack)
+        co__coro_bind(w, co);
+    (void)co__context_switch(&w->context, &co->context, w);
+    w->current = NULL;
+    atomic_store_explicit(&w->running, 0, memory_order_relaxed /* as above */);
+    switch (w->action) {
+    case CO__ACTION_PARK:
+        co__park_commit(w, co);
+        break;
+    case CO__ACTION_YIELD:
+        if (co->pins > 0)
+            co__queue_push(&w->local, co);
+        else if (co__rt.conf.order == CO_ORDER_LIFO || CO__CHAOS(CO__CHAOS_MOVE))
+            inject(w, co); /* the newest would be itself again */
+        else
+            push(w, co);
+        break;
+    case CO__ACTION_END:
+        ended(w, co);
+        break;
+    }
+}
+
+/* ---- looking outside ---- */
+
+void co__worker_uv(struct co__worker *w)
+{
+    w->uv_touched = false;
+    w->uv_ran = w->clock;
+    (void)uv_run(&w->loop, UV_RUN_NOWAIT);
+}
+
+static int rescue(struct co__worker *w);
+
+static void expire(struct co__worker *w)
+{
+    if (co__heap_next(&w->timers) > w->clock)
+        return;
+    co__batch_begin(w);
+    (void)co__heap_expire(&w->timers, w->clock, false);
+    co__batch_end(w);
+}
+
+/* Everything that may bring work from outside, without waiting. */
+static void look(struct co__worker *w)
+{
+    struct epoll_event events[CO__POLL_BATCH];
+    int n = co__poll_wait(w, events, 0);
+
+    if (n > 0)
+        co__poll_dispatch(w, events, n);
+    (void)co__worker_clock(w);
+    expire(w);
+    if (co__injector_size(&w->inbox) > 0)
+        (void)co__injector_take(&w->inbox, &w->local, INJECTED_MAX);
+    if (w->clock - w->uv_ran >= UV_EVERY && uv_loop_alive(&w->loop))
+        co__worker_uv(w);
+    co__run_check(w);
+}
+
+/* How many turns fit between two looks, from how long the last ones took. */
+static void look_in_time(struct co__worker *w)
+{
+    int64_t before = w->looked;
+    int turns = w->interval;
+    int64_t per_turn;
+
+    look(w);
+    w->looked = w->clock;
+    per_turn = (w->clock - before) / turns + 1;
+    w->interval = per_turn * INTERVAL <= LOOK_EVERY ? INTERVAL : (int)(LOOK_EVERY / per_turn) + 1;
+    w->countdown = w->interval;
+    /* relaxed: a hint; the search sees it too. */
+    if (atomic_load_explicit(&co__rt.stuck, memory_order_relaxed) > 0)
+        (void)rescue(w);
+}
+
+/* ---- finding work ---- */
+
+static struct co__coro *take_lifo(struct co__worker *w)
+{
+    /* relaxed: only a look; the exchange decides. */
+    if (!atomic_load_explicit(&w->lifo, memory_order_relaxed))
+        return NULL;
+    /* acq_rel: as in co__ready. */
+    return atomic_exchange_explicit(&w->lifo, NULL, memory_order_acq_rel);
+}
+
+static struct co__coro *take_deque(struct co__worker *w)
+{
+    if (co__rt.conf.order == CO_ORDER_FIFO)
+        return co__deque_pop_fifo(&w->deque);
+    return co__deque_pop_lifo(&w->deque);
+}
+
+/* A share of the injector: one to run now, the rest into the own deque. */
+static struct co__coro *take_injected(struct co__worker *w, int max)
+{
+    struct co__queue batch = {0};
+    int size = co__injector_size(&co__rt.injector);
+    int share = size / co__rt.count + 1;
+    struct co__coro *first;
+    struct co__coro *co;
+
+    if (size == 0 || co__injector_take(&co__rt.injector, &batch, share < max ? share : max) == 0)
+        return NULL;
+    first = co__queue_pop(&batch);
+    co__batch_begin(w);
+    while ((co = co__queue_pop(&batch)))
+        push(w, co);
+    co__batch_end(w);
+    return first;
+}
+
+static struct co__coro *steal_from(struct co__worker *w, struct co__worker *victim)
+{
+    struct co__coro *co;
+    int count = 1;
+
+    co__stat(w->stats, CO__STAT_STEAL_TRIES);
+    if (co__rt.conf.order == CO_ORDER_FIFO)
+        co = co__deque_steal_half(&victim->deque, &w->deque, &count);
+    else
+        co = co__deque_steal_one(&victim->deque);
+    if (co) {
+        co__stat(w->stats, CO__STAT_STEALS);
+        co__stat_add(w->stats, CO__STAT_STOLEN, count);
+    }
+    return co;
+}
+
+/* Serves one stuck worker. Its locks are only tried. Returns: whether it brought work. */
+static bool rescue_from(struct co__worker *w, struct co__worker *victim)
+{
+    struct co__coro *co;
+    int n = 0;
+
+    co = take_lifo(victim);
+    if (co) {
+        push(w, co);
+        n++;
+    }
+    co__batch_begin(w);
+    n += co__heap_expire(&victim->timers, w->clock, true);
+    co__batch_end(w);
+    n += co__poll_rescue(w, victim);
+    if (n > 0)
+        co__stat_add(w->stats, CO__STAT_RESCUES, n);
+    return n > 0;
+}
+
+static int rescue(struct co__worker *w)
+{
+    int served = 0;
+
+    if (!co__rt.conf.stealing)
+        return 0;
+    for (int i = 0; i < co__rt.count; i++) {
+        struct co__worker *victim = &co__rt.workers[i];
+
+        /* relaxed: the watchdog's verdict, right or a little late. */
+        if (victim != w && atomic_load_explicit(&victim->stuck, memory_order_relaxed))
+            served += rescue_from(w, victim);
+    }
+    return served;
+}
+
+/* xorshift32 (Marsaglia 2003). */
+static uint32_t dice(struct co__worker *w)
+{
+    w->random ^= w->random << 13;
+    w->random ^= w->random >> 17;
+    w->random ^= w->random << 5;
+    return w->random;
+}
+
+static struct co__coro *search(struct co__worker *w)
+{
+    struct co__coro *co = NULL;
+
+    if (co__rt.count == 1 || !co__rt.conf.stealing)
+        return NULL;
+    if (!w->searching && !co__idle_search(&co__rt.idle))
+        return NULL;
+    w->searching = true;
+    for (int pass = 0; pass < PASSES && !co; pass++) {
+        uint32_t start = dice(w);
+
+        for (int i = 0; i < co__rt.count && !co; i++) {
+            struct co__worker *victim =
+                &co__rt.workers[(start + (uint32_t)i) % (uint32_t)co__rt.count];
+
+            if (victim != w && co__deque_size(&victim->deque) > 0)
+                co = steal_from(w, victim);
+        }
+        if (!co)
+            co = take_injected(w, INJECTED_MAX);
+    }
+    /* relaxed: a hint that is set for a millisecond at least. */
+    if (!co && atomic_load_explicit(&co__rt.stuck, memory_order_relaxed) > 0 && rescue(w) > 0)
+        co = take_deque(w);
+    return co;
+}
+
+/* What this worker has itself, or nothing. */
+static struct co__coro *own_work(struct co__worker *w)
+{
+    struct co__coro *co;
+
+    if (w->lifo_run < LIFO_RUN && (co = take_lifo(w))) {
+        w->lifo_run++;
+        return co;
+    }
+    w->lifo_run = 0;
+    if (w->local.head && (w->local_turn = !w->local_turn))
+        return co__queue_pop(&w->local);
+    co = take_deque(w);
+    if (!co)
+        co = co__queue_pop(&w->local);
+    return co ? co : take_lifo(w);
+}
+
+static struct co__coro *next(struct co__worker *w)
+{
+    struct co__coro *co = NULL;
+
+    if (--w->countdown <= 0) {
+        look_in_time(w);
+        co = take_injected(w, 1);
+        if (!co && co__rt.conf.order == CO_ORDER_LIFO)
+            co = co__deque_steal_one(&w->deque); /* the oldest: it would wait for ever */
+    }
+    if (!co)
+        co = own_work(w);
+    if (!co)
+        co = take_injected(w, INJECTED_MAX);
+    if (!co) {
+        look(w);
+        co = own_work(w);
+    }
+    return co ? co : search(w);
+}
+
+/* ---- sleeping ---- */
+
+static void tell_live(struct co__worker *w)
+{
+    if (w->live != 0) {
+        /* relaxed: the publication of the sleep that follows, under the lock of the idle set, orders it. */
+        atomic_fetch_add_explicit(&co__rt.live, w->live, memory_order_relaxed);
+        w->live = 0;
+    }
+}
+
+/* The second look, after the sleep was published: everything that somebody may have brought just before. */
+static bool work_anywhere(struct co__worker *w)
+{
+    if (co__injector_size(&co__rt.injector) > 0 || co__injector_size(&w->inbox) > 0)
+        return true;
+    if (co__run_urgent())
+        return true;
+    if (!co__rt.conf.stealing)
+        return false;
+    for (int i = 0; i < co__rt.count; i++) {
+        if (co__deque_size(&co__rt.workers[i].deque) > 0)
+            return true;
+    }
+    return false;
+}
+
+static int64_t sleep_time(struct co__worker *w)
+{
+    int64_t until = co__heap_next(&w->timers);
+    int64_t uv = uv_backend_timeout(&w->loop); /* ms, -1 for ever */
+    int64_t left = until == CO_NEVER ? CO_NEVER : until - co__worker_clock(w);
+
+    if (left < 0)
+        left = 0;
+    return uv >= 0 && uv * CO_MS < left ? uv * CO_MS : left;
+}
+
+static void set_state(struct co__worker *w, enum co__worker_state state)
+{
+    /* relaxed: for the watchdog, which may be a tick late. */
+    atomic_store_explicit(&w->state, (int)state, memory_order_relaxed);
+}
+
+static void nap(struct co__worker *w)
+{
+    struct epoll_event events[CO__POLL_BATCH];
+    bool finished;
+    int n = 0;
+
+    if (w->uv_touched)
+        co__worker_uv(w);
+    tell_live(w);
+    finished = co__idle_sleep(&co__rt.idle, w->index, w->searching, co__run_last_asleep);
+    w->searching = false;
+    if (finished)
+        co__run_finished();
+    if (work_anywhere(w)) {
+        w->searching = co__idle_leave(&co__rt.idle, w->index, true);
+        return;
+    }
+    set_state(w, CO__SLEEPING);
+    n = co__poll_wait(w, events, sleep_time(w));
+    set_state(w, CO__RUNNING);
+    w->searching = co__idle_leave(&co__rt.idle, w->index, false);
+    (void)co__worker_clock(w);
+    w->looked = w->clock;
+    w->countdown = w->interval = INTERVAL;
+    if (n > 0)
+        co__poll_dispatch(w, events, n);
+    expire(w);
+    co__run_check(w);
+}
+
+void co__worker_main(struct co__worker *w)
+{
+    co__worker_set(w);
+    co__context_thread(&w->context);
+    set_state(w, CO__RUNNING);
+    (void)co__worker_clock(w);
+    w->looked = w->uv_ran = w->clock;
+    /* acquire: pairs with the store in co__run_last_asleep, by another worker perhaps. */
+    while (atomic_load_explicit(&co__rt.phase, memory_order_acquire) != CO__STOP) {
+        struct co__coro *co = next(w);
+
+        co__stat(w->stats, CO__STAT_TURNS);
+        if (!co) {
+            nap(w);
+            continue;
+        }
+        if (w->searching) {
+            w->searching = false;
+            if (co__idle_found(&co__rt.idle))
+                co__notify();
+        }
+        run(w, co);
+    }
+    set_state(w, CO__SLEEPING);
+    co__coro_flush(w);
+    co__worker_set(NULL);
+}
+
+/* ---- life ---- */
+
+int co__worker_start(struct co__worker *w, int index)
+{
+    int r;
+
+    w->index = index;
+    w->epoll = w->wake_fd = -1;
+    w->random = (uint32_t)index * 2654435761U + 1;
+    w->interval = w->countdown = INTERVAL;
+    w->stats = co__stat_row(index);
+    r = uv_loop_init(&w->loop);
+    if (r < 0)
+        return r;
+    w->uv_open = true;
+    r = co__heap_start(&w->timers);
+    return r < 0 ? r : co__poll_start(w);
+}
+
+void co__worker_stop(struct co__worker *w)
+{
+    if (w->uv_open) {
+        (void)uv_run(&w->loop, UV_RUN_DEFAULT); /* requests that were taken back still come home */
+        (void)uv_loop_close(&w->loop);
+        w->uv_open = false;
+    }
+    co__stack_cache_flush(&w->stacks);
+    co__heap_stop(&w->timers);
+    co__poll_stop(w);
+}

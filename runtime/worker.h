@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker.h - a worker: one thread, one libuv loop, one epoll, one deque of ready coroutines.
+ */
+#ifndef CO_RUNTIME_WORKER_H
+#define CO_RUNTIME_WORKER_H
+
+#include "coro.h"
+#include "deque.h"
+#include "idle.h"
+#include "injector.h"
+#include "stats_row.h"
+#include <co/conf.h>
+#include <pthread.h>
+#include <uv.h>
+
+/* Why a coroutine switched to its worker. */
+enum co__action { CO__ACTION_PARK, CO__ACTION_YIELD, CO__ACTION_END };
+
+enum co__worker_state { CO__RUNNING, CO__SLEEPING };
+
+struct co__worker {
+    /* The owner thread's. */
+    struct co__coro *current; /* who runs; NULL on the worker's own stack */
+    struct co__context context;
+    int index;
+    int budget;      /* calls that the running coroutine may still make before it yields */
+    int countdown;   /* turns until the next look at the outside */
+    int interval;    /* turns between two looks: at most 61, fewer if turns are long */
+    int lifo_run;    /* coroutines taken from the LIFO slot in a row */
+    int batched;     /* coroutines made ready since batching began */
+    bool batching;   /* readiness is being delivered: wake others once, at the end */
+    bool searching;  /* counted as a searcher */
+    bool uv_touched; /* a libuv handle was started: run the loop before sleeping */
+    bool uv_open;    /* the loop is initialised */
+    bool local_turn; /* the pinned ones had the last turn */
+    enum co__action action;
+    co_commit_fn *commit;
+    void *commit_arg;
+    int64_t clock;  /* the monotonic clock, read not long ago */
+    int64_t looked; /* when the outside was looked at last */
+    int64_t uv_ran; /* when the libuv loop ran last */
+    int64_t live;   /* coroutines started less ended here, not yet told to the runtime */
+    int64_t *stats;
+    uint32_t random;
+    struct co__stack_cache stacks;
+    struct co__coro *free;
+    int free_count;
+    int epoll;
+    int wake_fd;
+    uv_loop_t loop;
+    pthread_t thread;
+    struct co__queue local; /* pinned here and ready; the owner's alone */
+
+    /* Everybody's. */
+    _Alignas(CO__CACHE_LINE) _Atomic(struct co__coro *) lifo;
+    struct co__deque deque;
+    struct co__injector inbox; /* coroutines pinned to this worker */
+    struct co__heap timers;
+    _Alignas(CO__CACHE_LINE) _Atomic uint32_t turn; /* heartbeat */
+    _Atomic int state;                              /* enum co__worker_state */
+    _Atomic uint32_t stuck;   /* set by the watchdog: others serve this worker */
+    _Atomic uint32_t running; /* index of the running coroutine, for reports */
+};
+
+/* Phases of a runtime; they only go up. */
+enum co__phase { CO__RUN, CO__DRAIN, CO__CANCEL, CO__STOP };
+
+struct co__runtime {
+    struct co_conf conf;
+    int count; /* workers */
+    struct co__worker *workers;
+    struct co__idle idle;
+    struct co__injector injector;
+    _Alignas(
+        CO__CACHE_LINE) _Atomic int64_t live; /* coroutines, less what workers have not told yet */
+    _Atomic int phase;                        /* enum co__phase */
+    _Atomic int main_done;                    /* the first function has returned */
+    _Atomic int stop_asked;                   /* co_stop was called */
+    _Atomic int drain_begun;                  /* a worker has taken it upon itself */
+    _Atomic int stuck;                        /* workers that the watchdog holds for stuck */
+    int main_result;
+    int64_t grace_at; /* end of the grace time, once draining */
+};
+
+extern struct co__runtime co__rt;
+
+/*
+ * The calling thread's worker, NULL on other threads. Never inlined and never taken for a constant: a
+ * coroutine that has suspended must ask again.
+ */
+struct co__worker *co__worker(void);
+void co__worker_set(struct co__worker *w);
+
+int co__worker_start(struct co__worker *w, int index);
+void co__worker_stop(struct co__worker *w);
+void co__worker_main(struct co__worker *w);
+
+/* Makes a coroutine ready to run. Threads: any, while the runtime cannot end. */
+void co__ready(struct co__coro *co);
+
+/* Leaves the running coroutine's stack for its worker's. Returns: the worker it runs on when it is back. */
+struct co__worker *co__suspend(struct co__worker *w, enum co__action action);
+
+/* Lets others run. Returns: the worker it runs on then. */
+struct co__worker *co__worker_yield(struct co__worker *w);
+
+/* What is made ready between the two goes to the deque, and one wake-up at most follows. Threads: the owner. */
+void co__batch_begin(struct co__worker *w);
+void co__batch_end(struct co__worker *w);
+
+/* Runs the libuv loop once without waiting. Threads: the owner, on its own stack. */
+void co__worker_uv(struct co__worker *w);
+
+/* Wakes one sleeper, if work was published that nobody looks for. Threads: any. */
+void co__notify(void);
+
+/* Writes to a worker's wake-up descriptor. Threads: any, and signal handlers. */
+void co__worker_kick(const struct co__worker *w);
+
+/* Reads the clock into w->clock. */
+static inline int64_t co__worker_clock(struct co__worker *w)
+{
+    return w->clock = co_now();
+}
+
+#endif
