@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection's life: idle -> turn -> idle -> turn ... -> closed.
+ *
+ * A turn begins when bytes have come. It reads once, answers every complete request of what it
+ * read, sends all answers at once, and ends; co_go_when starts the next one. Only what is
+ * incomplete (a head, a body, an answer that does not leave) keeps a turn waiting, and its stack
+ * and buffers with it.
+ *
+ * Answers wait in the output buffer only while something to answer is at hand: they are sent before
+ * the turn reads again, when they are many, and before a handler that is known to take long.
+ *
+ * Stopping: idle connections get a turn with -ECANCELED, look once whether a request has come, and
+ * close. A request of which an octet has been read is read to its end and answered, the last one
+ * with "Connection: close".
+ */
+#include "engine.h"
+#include <co/net.h>
+#include <co/scope.h>
+#include <co/stats.h>
+#include <co/task.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Empty lines in front of a request that are overlooked. */
+#define BLANKS_MAX 8
+/* A handler that took so long while answers were waiting is slow from then on. */
+#define SLOW (200 * CO_US)
+/* How long a stopping connection looks for a request. */
+#define LAST_LOOK CO_MS
+
+enum outcome {
+    COMPLETE, /* a head is there */
+    IDLE,     /* nothing has been read that is not answered */
+    OVER,     /* the connection is to be closed */
+};
+
+/* Refuses what has been read; nothing that follows can be understood. */
+static enum outcome refuse(struct co__turn *t, int status)
+{
+    t->counts[CO__BAD_REQUESTS]++;
+    t->close = t->linger = true;
+    co__answer_status(t, status, NULL);
+    return OVER;
+}
+
+/* Looks at what has been read. Returns: the length of a complete head; 0; minus a status. */
+static int head_look(struct co__turn *t)
+{
+    struct co__head *h = &t->req.head;
+
+    while (t->in_pos < t->in_end) {
+        int n = co__head_scan(h, t->in + t->in_pos, t->in_end - t->in_pos, &t->server->limits);
+
+        if (n <= 0 || h->lines > 0)
+            return n;
+        if (++t->conn->blanks > BLANKS_MAX)
+            return -400;
+        t->in_pos += (size_t)n;
+        co__head_reset(h);
+    }
+    return 0;
+}
+
+/* Gets the next head, reading once if `ns` allows it though nothing is there. */
+static enum outcome head_next(struct co__turn *t, int64_t ns)
+{
+    int64_t deadline = 0;
+    bool may_read = ns > 0;
+
+    co__head_reset(&t->req.head);
+    for (;;) {
+        ssize_t n = head_look(t);
+
+        if (n > 0) {
+            int r = co__head_parse(&t->req.head, (size_t)n);
+
+            if (r == 0)
+                r = co__path_split(&t->req.head);
+            if (r < 0)
+                return refuse(t, -r);
+            t->in_pos += (size_t)n;
+            return COMPLETE;
+        }
+        if (n < 0)
+            return refuse(t, -(int)n);
+        if (t->in_pos == t->in_end) {
+            if (!may_read)
+                return IDLE;
+            may_read = false;
+        } else if (deadline == 0) {
+            ns = t->server->conf.head_timeout;
+            deadline = co_now() + ns;
+        } else {
+            ns = deadline - co_now();
+        }
+        n = co__turn_fill(t, ns);
+        if (n == -ETIMEDOUT && t->in_pos < t->in_end)
+            return refuse(t, 408);
+        if (n <= 0)
+            return OVER;
+    }
+}
+
+/* The status for a handler's negative result. */
+static int status_of(int err)
+{
+    switch (err) {
+    case -ETIMEDOUT:
+        return 504;
+    case -EAGAIN:
+    case -ECANCELED:
+        return 503;
+    default:
+        return 500;
+    }
+}
+
+/* Runs the handler, and sees to it that there is an answer. */
+static void handler_run(struct co__turn *t, struct co__route *route)
+{
+    int64_t begin = 0;
+    int r, broken;
+
+    /* relaxed: a hint that only decides when to send. */
+    if (t->out_len > 0 && atomic_load_explicit(&route->slow, memory_order_relaxed) &&
+        co__turn_flush(t) < 0)
+        return;
+    if (t->out_len > 0)
+        begin = co_now();
+    t->req.route = route;
+    r = route->pub->fn(&t->req, &t->rsp, t->server->ctx);
+    if (begin != 0 && co_now() - begin > SLOW) {
+        /* relaxed: as above. */
+        atomic_store_explicit(&route->slow, true, memory_order_relaxed);
+    }
+    if (t->rsp.sent) {
+        if (r < 0)
+            t->close = t->linger = true;
+        return;
+    }
+    broken = co__body_settle(&t->req);
+    if (broken < 0)
+        co__answer_status(t, co__body_status(broken), NULL);
+    else
+        co__answer_status(t, r < 0 ? status_of(r) : 500, NULL);
+}
+
+/* Answers without a handler: 404, 405, OPTIONS. */
+static void no_route(struct co__turn *t, uint64_t methods)
+{
+    const struct co__routes *routes = &t->server->routes;
+    const struct co__head *h = &t->req.head;
+    char allow[512] = "Allow: ";
+    int r = co__body_settle(&t->req);
+
+    if (r < 0) {
+        co__answer_status(t, co__body_status(r), NULL);
+    } else if (methods == 0) {
+        co__answer_status(t, 404, NULL);
+    } else {
+        co__methods_print(routes, methods, allow + 7, sizeof allow - 10);
+        memcpy(allow + strlen(allow), "\r\n", 3);
+        co__answer_status(t, h->method == routes->options ? 204 : 405, allow);
+    }
+}
+
+static void request_begin(struct co__turn *t)
+{
+    struct co_http_req *req = &t->req;
+
+    t->active = true;
+    t->in_floor = t->in_pos;
+    t->conn->blanks = 0;
+    t->counts[CO__REQUESTS]++;
+    req->turn = t;
+    req->route = NULL;
+    req->old_in = NULL;
+    req->arena.pieces = NULL;
+    req->arena.used = 0;
+    t->rsp = (struct co_http_rsp){.turn = t};
+    co__body_begin(req, t->server->conf.max_body);
+}
+
+static void request_end(struct co__turn *t)
+{
+    struct co_http_req *req = &t->req;
+
+    if (!req->body.done)
+        t->close = t->linger = true; /* its rest must not be taken for a request */
+    co__arena_done(&req->arena);
+    free(req->body.heap);
+    free(req->old_in);
+    t->in_floor = 0;
+    t->active = false;
+}
+
+static void request_answer(struct co__turn *t)
+{
+    const struct co__head *h = &t->req.head;
+    uint64_t methods = 0;
+    struct co__route *route = NULL;
+
+    request_begin(t);
+    if (h->flags & CO__HEAD_STAR)
+        methods = t->server->routes.methods;
+    else
+        route = co__routes_find(&t->server->routes, h, &methods);
+    if (route == NULL) {
+        no_route(t, methods);
+    } else {
+        if (route->pub->max_body > 0)
+            t->req.body.limit = route->pub->max_body;
+        if (t->req.body.left > t->req.body.limit) {
+            t->close = t->linger = true;
+            co__answer_status(t, 413, NULL);
+        } else {
+            handler_run(t, route);
+        }
+    }
+    request_end(t);
+}
+
+static void counts_add(const struct co__turn *t)
+{
+    for (int i = 0; i < CO__COUNTS; i++) {
+        if (t->counts[i] > 0)
+            co_stat_add(t->server->stats[i], t->counts[i]);
+    }
+}
+
+static void turn_begin(struct co__turn *t, struct co__http_conn *conn)
+{
+    /* The buffers and the request behind these are written before they are read. */
+    memset(t, 0, offsetof(struct co__turn, req));
+    t->conn = conn;
+    t->server = conn->server;
+    t->fd = conn->fd;
+    t->in = t->in_stack;
+    t->in_cap = CO__IN_STACK;
+    t->out = t->out_stack;
+    t->out_cap = CO__OUT_STACK;
+}
+
+/* Ends the turn and the connection with it. */
+static void turn_close(struct co__turn *t)
+{
+    struct co__http_conn *conn = t->conn;
+
+    /* A request behind the last one that was answered would turn the end into a reset too. */
+    if (t->linger || (t->close && t->dead == 0))
+        co__turn_linger(t);
+    counts_add(t);
+    free(t->in_heap);
+    free(t->out_heap);
+    co__conn_end(conn);
+}
+
+/* Lets the connection go idle. Returns whether it did; if not, the turn has to wait itself. */
+static bool turn_rest(struct co__turn *t)
+{
+    struct co__http_conn *conn = t->conn;
+    struct co_scope scope;
+    int r;
+
+    counts_add(t);
+    memset(t->counts, 0, sizeof t->counts);
+    scope = co_deadline_open(t->server->conf.idle_timeout);
+    r = co_go_when(t->fd, co__http_turn, conn);
+    co_scope_close(&scope);
+    if (r < 0)
+        return false;
+    /* The connection may have its next turn already: it is not ours any more. */
+    free(t->in_heap);
+    free(t->out_heap);
+    return true;
+}
+
+void co__http_turn(void *arg, int why)
+{
+    struct co__turn t;
+    int64_t wait;
+
+    turn_begin(&t, arg);
+    if (why == -ETIMEDOUT) {
+        t.counts[CO__TIMEOUTS]++;
+        turn_close(&t);
+        return;
+    }
+    /* Readiness is a hint, so the first read may have to wait after all. */
+    wait = why < 0 ? LAST_LOOK : t.server->conf.head_timeout;
+    for (;;) {
+        enum outcome next = head_next(&t, wait);
+
+        wait = 0;
+        if (next == COMPLETE) {
+            request_answer(&t);
+            if (!t.close && t.dead == 0)
+                continue;
+        }
+        if (next != IDLE || co__turn_flush(&t) < 0) {
+            turn_close(&t);
+            return;
+        }
+        if (turn_rest(&t))
+            return;
+        wait = t.server->conf.idle_timeout;
+    }
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* A server: listens, hands each connection its first turn, and waits at its end until the last
+ * one is gone. */
+#include "engine.h"
+#include <co/net.h>
+#include <co/park.h>
+#include <co/scope.h>
+#include <co/stats.h>
+#include <errno.h>
+#include <stdlib.h>
+
+static const struct {
+    const char *name, *help;
+} stats[CO__COUNTS] = {
+    [CO__REQUESTS] = {"http_requests", "Requests whose head was complete and well-formed."},
+    [CO__CONNECTIONS] = {"http_connections", "Connections accepted."},
+    [CO__BAD_REQUESTS] = {"http_bad_requests", "Requests refused for how they are written."},
+    [CO__TIMEOUTS] = {"http_timeouts", "Connections that were idle or slow for too long."},
+    [CO__STATUS_2XX] = {"http_responses_2xx", "Answers with a status of 200 to 299."},
+    [CO__STATUS_3XX] = {"http_responses_3xx", "Answers with a status of 300 to 399."},
+    [CO__STATUS_4XX] = {"http_responses_4xx", "Answers with a status of 400 to 499."},
+    [CO__STATUS_5XX] = {"http_responses_5xx", "Answers with a status of 500 to 599."},
+};
+
+/* The last one to leave wakes co_http_serve_on, which frees the server. */
+static void users_leave(struct co__http_server *server)
+{
+    /* acq_rel: the release hands over what this connection did; the acquire of the last one takes
+     * all that, and the ticket that was written before the serving coroutine left. */
+    if (atomic_fetch_sub_explicit(&server->users, 1, memory_order_acq_rel) == 1)
+        (void)co_unpark(server->waiter, 0);
+}
+
+void co__conn_end(struct co__http_conn *conn)
+{
+    struct co__http_server *server = conn->server;
+
+    (void)co_close(conn->fd);
+    free(conn);
+    users_leave(server);
+}
+
+/* Gives up serve_on's own count, on the worker's stack; sleeps if connections are left. */
+static int leave_and_wait(co_ticket self, void *arg)
+{
+    struct co__http_server *server = arg;
+
+    server->waiter = self;
+    /* acq_rel: as in users_leave; the ticket is published by the release. */
+    return atomic_fetch_sub_explicit(&server->users, 1, memory_order_acq_rel) == 1;
+}
+
+/* Starts a connection's life: idle, until its first byte. */
+static void conn_begin(struct co__http_server *server, int fd)
+{
+    struct co__http_conn *conn = malloc(sizeof *conn);
+    struct co_scope scope;
+    int r = -ENOMEM;
+
+    if (conn != NULL) {
+        *conn = (struct co__http_conn){.server = server, .fd = fd};
+        /* relaxed: serve_on, who is a user itself, calls this. */
+        atomic_fetch_add_explicit(&server->users, 1, memory_order_relaxed);
+        co_stat_add(server->stats[CO__CONNECTIONS], 1);
+        scope = co_deadline_open(server->conf.idle_timeout);
+        r = co_go_when(fd, co__http_turn, conn);
+        co_scope_close(&scope);
+    }
+    if (r < 0 && conn != NULL)
+        co__conn_end(conn);
+    else if (r < 0)
+        (void)co_close(fd);
+}
+
+static int server_init(struct co__http_server *server, const struct co_http_conf *conf,
+                       const struct co_http_route *routes, void *ctx)
+{
+    int r = co__http_conf_take(&server->conf, conf);
+
+    if (r < 0)
+        return r;
+    server->limits = (struct co__head_limits){.head = (uint32_t)server->conf.max_head,
+                                              .target = (uint32_t)server->conf.max_target,
+                                              .fields = (uint32_t)server->conf.max_fields};
+    server->ctx = ctx;
+    atomic_init(&server->users, 1);
+    atomic_init(&server->closing, false);
+    for (int i = 0; i < CO__COUNTS; i++)
+        server->stats[i] = co_stat_register(stats[i].name, stats[i].help, CO_STAT_COUNTER);
+    return co__routes_init(&server->routes, routes);
+}
+
+/* Accepts until told to stop. Returns: 0; a negative errno if accepting failed for good. */
+static int accept_all(struct co__http_server *server, int lfd)
+{
+    for (;;) {
+        int fd = co_accept(lfd);
+
+        if (fd == -ECANCELED)
+            return 0;
+        if (fd < 0)
+            return fd;
+        conn_begin(server, fd);
+    }
+}
+
+int co_http_serve_on(int lfd, const struct co_http_conf *conf, const struct co_http_route *routes,
+                     void *ctx)
+{
+    struct co__http_server *server = calloc(1, sizeof *server);
+    int r;
+
+    if (server == NULL)
+        return -ENOMEM;
+    r = server_init(server, conf, routes, ctx);
+    if (r == 0) {
+        r = accept_all(server, lfd);
+        /* relaxed: a hint for connections that go on. */
+        atomic_store_explicit(&server->closing, true, memory_order_relaxed);
+        if (co_park(leave_and_wait, server, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE) < 0)
+            abort(); /* cannot be: the park has no other end than the last connection */
+    }
+    co__routes_done(&server->routes);
+    free(server);
+    return r;
+}
+
+int co_http_serve(const struct co_http_conf *conf, const struct co_http_route *routes, void *ctx)
+{
+    struct co_http_conf defaults;
+
+    if (conf == NULL) {
+        co_http_conf_init(&defaults);
+        conf = &defaults;
+    }
+    CO_FD(lfd, co_listen(conf->listen));
+    return lfd < 0 ? lfd : co_http_serve_on(lfd, conf, routes, ctx);
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* A turn's socket and buffers: every wait and every system call of a turn is made here. */
+#include "engine.h"
+#include <co/net.h>
+#include <co/scope.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define LINGER CO_SEC
+
+ssize_t co__turn_recv(struct co__turn *t, void *buf, size_t cap, int64_t ns)
+{
+    struct co_scope scope;
+    ssize_t n;
+
+    if (co__turn_flush(t) < 0)
+        return t->dead;
+    scope = co_deadline_open(ns);
+    n = co_recv(t->fd, buf, cap);
+    co_scope_close(&scope);
+    if (n == 0)
+        t->eof = true;
+    if (n < 0 && n != -ETIMEDOUT)
+        t->dead = (int)n;
+    return n;
+}
+
+/* Gets a larger input buffer. What an active request has in the old one stays there. */
+static int in_grow(struct co__turn *t)
+{
+    size_t cap = t->server->limits.head, used = t->in_end - t->in_pos;
+    char *p = malloc(cap + 1);
+
+    if (p == NULL)
+        return -ENOMEM;
+    memcpy(p, t->in + t->in_pos, used);
+    if (t->active && t->req.old_in == NULL)
+        t->req.old_in = t->in_heap;
+    else
+        free(t->in_heap);
+    t->in = t->in_heap = p;
+    t->in_cap = cap;
+    t->in_pos = t->in_floor = 0;
+    t->in_end = used;
+    return 0;
+}
+
+ssize_t co__turn_fill(struct co__turn *t, int64_t ns)
+{
+    ssize_t n;
+
+    if (t->in_pos == t->in_end) {
+        t->in_pos = t->in_end = t->in_floor;
+    } else if (!t->active && t->in_pos > 0 && t->in_end > t->in_cap / 2) {
+        memmove(t->in, t->in + t->in_pos, t->in_end - t->in_pos);
+        t->in_end -= t->in_pos;
+        t->in_pos = 0;
+    }
+    if (t->in_cap - t->in_end < (t->active ? t->in_cap / 8 : 1)) {
+        int r = in_grow(t);
+
+        if (r < 0)
+            return r;
+    }
+    n = co__turn_recv(t, t->in + t->in_end, t->in_cap - t->in_end, ns);
+    if (n > 0)
+        t->in_end += (size_t)n;
+    return n;
+}
+
+/* One send, which has to be through within write_timeout. Returns: 0; a negative errno, kept in
+ * t->dead. */
+static int send_pieces(struct co__turn *t, const struct iovec *iov, int count)
+{
+    struct co_scope scope = co_deadline_open(t->server->conf.write_timeout);
+    ssize_t n =
+        count == 1 ? co_send(t->fd, iov->iov_base, iov->iov_len) : co_sendv(t->fd, iov, count);
+
+    co_scope_close(&scope);
+    if (n >= 0)
+        return 0;
+    if (n == -ETIMEDOUT)
+        t->counts[CO__TIMEOUTS]++;
+    t->dead = (int)n;
+    return t->dead;
+}
+
+int co__turn_flush(struct co__turn *t)
+{
+    struct iovec iov = {t->out, t->out_len};
+
+    if (t->dead < 0)
+        return t->dead;
+    if (t->out_len == 0)
+        return 0;
+    t->out_len = 0;
+    return send_pieces(t, &iov, 1);
+}
+
+char *co__turn_reserve(struct co__turn *t, size_t n)
+{
+    size_t cap = t->out_len + n > CO__OUT_HEAP ? t->out_len + n : CO__OUT_HEAP;
+    char *p;
+
+    if (t->dead < 0)
+        return NULL;
+    if (n <= t->out_cap - t->out_len)
+        return t->out + t->out_len;
+    if (t->out_heap != NULL) {
+        if (co__turn_flush(t) < 0)
+            return NULL;
+        if (n <= t->out_cap)
+            return t->out;
+        cap = n;
+    }
+    p = malloc(cap);
+    if (p == NULL)
+        return NULL;
+    memcpy(p, t->out, t->out_len);
+    free(t->out_heap);
+    t->out = t->out_heap = p;
+    t->out_cap = cap;
+    return p + t->out_len;
+}
+
+int co__turn_send(struct co__turn *t, const char *data, size_t len)
+{
+    size_t n = len < CO__SEND_MAX ? len : CO__SEND_MAX;
+    /* co_sendv only reads; iovec has no const. */
+    struct iovec iov[2] = {{t->out, t->out_len}, {(void *)(uintptr_t)data, n}};
+
+    if (t->dead < 0)
+        return t->dead;
+    t->out_len = 0;
+    if (send_pieces(t, iov, 2) < 0)
+        return t->dead;
+    for (size_t sent = n; sent < len; sent += n) {
+        n = len - sent < CO__SEND_MAX ? len - sent : CO__SEND_MAX;
+        iov[0] = (struct iovec){(void *)(uintptr_t)(data + sent), n};
+        if (send_pieces(t, iov, 1) < 0)
+            return t->dead;
+    }
+    return 0;
+}
+
+/*
+ * Closing while input is unread makes the kernel send a reset, which may overtake the answer. As
+ * much is read as an unread body may be long.
+ */
+void co__turn_linger(struct co__turn *t)
+{
+    CO_DEADLINE(LINGER);
+    size_t total = 0;
+
+    if (co__turn_flush(t) < 0 || t->eof || co_shutdown(t->fd, SHUT_WR) < 0)
+        return;
+    while (total < CO__DRAIN_MAX) {
+        ssize_t n = co_recv(t->fd, t->in, t->in_cap);
+
+        if (n <= 0)
+            return;
+        total += (size_t)n;
+    }
+}
