@@ -9,7 +9,8 @@
  *                   ^ low                             ^ low + size
  *
  * The colour, 0 to 960 bytes, differs between neighbours, so that the hot ends of the stacks do not
- * all fall into the same sets of the caches (docs/decisions/0020-stacks.md has the figures).
+ * all fall into the same sets of the caches. With 64 to 1024 coroutines that touch up to 1 KiB each
+ * per turn, a turn takes 3 to 15 % less time so; with 4096 nothing is gained.
  *
  * A default stack is in one of these places, and only these steps move it:
  *   fresh  in a slab, never used, no guard yet.  -> out, by get, which makes the guard
@@ -154,8 +155,8 @@ static inline void co__stack_mark(struct co__stack *stack, bool out)
 }
 
 /*
- * Takes a stack with at least `size` usable bytes; 0 means the default size. Its contents are
- * anything. Returns: the stack; NULL if out of memory, never so for a reserved default stack.
+ * Takes a stack with at least `size` usable bytes; 0 means the default size. It is not cleared.
+ * Returns: the stack; NULL if out of memory, never so for a reserved default stack.
  * Suspends: never. Threads: the owner of the cache. Owns: the caller, until co__stack_put.
  */
 static inline struct co__stack *co__stack_get(struct co__stack_cache *cache, size_t size)
@@ -172,9 +173,9 @@ static inline struct co__stack *co__stack_get(struct co__stack_cache *cache, siz
 }
 
 /*
- * Gives a stack back; nobody runs on it any more. Reports and aborts if an unguarded stack has
- * overflowed. Suspends: never. Threads: the owner of the cache, which need not be the one it came
- * from.
+ * Gives a stack back; nobody runs on it any more. Reports and aborts if it has no guard and has
+ * overflowed.
+ * Suspends: never. Threads: the owner of the cache, which need not be the one it came from.
  */
 static inline void co__stack_put(struct co__stack_cache *cache, struct co__stack *stack)
 {
@@ -186,23 +187,21 @@ static inline void co__stack_put(struct co__stack_cache *cache, struct co__stack
         co__stack_put_slow(cache, stack);
 }
 
-/*
- * Gives all stacks of a cache to the shared list. Threads: the owner of the cache, or who has
- * joined it.
- */
+/* Gives all stacks of a cache to the shared list. Threads: its owner, or who has joined him. */
 void co__stack_cache_flush(struct co__stack_cache *cache);
 
 /*
  * Gives the memory of idle stacks back to the kernel: of those that lay in the shared lists since
  * the call before, at most `max`. To be called once in a while (a second), by whoever has time.
- * Returns: how many stacks it trimmed. Suspends: never. Threads: any; a second one at the same time
- * does nothing.
+ * Returns: how many stacks it trimmed; 0 at once if another thread is at it.
+ * Suspends: never. Threads: any.
  */
 size_t co__stacks_trim(size_t max);
 
 /*
  * Which stack an address belongs to, its guard included: it is in the guard if it is below
- * *ret_low. Returns: whether it belongs to one. Threads: any, and signal handlers.
+ * *ret_low.
+ * Returns: whether it belongs to one. Threads: any, and signal handlers.
  */
 bool co__stack_find(const void *addr, uintptr_t *ret_low, size_t *ret_size);
 
