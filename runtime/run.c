@@ -156,12 +156,13 @@ static uint64_t describe(const char **ret_name)
 static void *worker_thread(void *arg)
 {
     struct co__worker *w = arg;
-    int r = co__overflow_thread_start();
+    struct co__overflow_thread overflow;
+    bool watched =
+        co__overflow_thread_start(&overflow) == 0; /* if not, an overflow is a plain crash */
 
-    (void)r; /* without a signal stack an overflow is a plain crash */
     co__worker_main(w);
-    co__worker_stop(w);
-    co__overflow_thread_stop();
+    if (watched)
+        co__overflow_thread_stop(&overflow);
     return NULL;
 }
 
@@ -202,7 +203,7 @@ static int workers_start(void)
     return 0;
 }
 
-/* Ends what workers_start began and no thread has ended. */
+/* Once all have been joined: until then one may still kick another. */
 static void workers_stop(void)
 {
     for (int i = 0; co__rt.workers && i < co__rt.count; i++)
@@ -315,14 +316,15 @@ int co_run_with(const struct co_conf *conf, co_main_fn *fn, void *arg)
         return -EBUSY;
     r = prepare(conf);
     if (r == 0) {
-        co__overflow_describe = describe;
-        (void)co__overflow_install();
+        bool watched = co__overflow_install(describe) == 0;
+
         signals_on();
         r = run_threads(fn, arg);
         signals_off();
         if (r == -ETIME)
             return r; /* its threads still compute: nothing may be taken from them, nor another begin */
-        co__overflow_uninstall();
+        if (watched)
+            co__overflow_uninstall();
     }
     tidy();
     /* release: pairs with the acquire of the next runtime. */

@@ -83,7 +83,7 @@ static int spawn(struct co__entry entry, const void *copy, const struct co_opts 
         co->name = opts->name;
         if (opts->pinned) {
             co->pins = 1;
-            co->home = w ? (uint16_t)w->index : (uint16_t)(co->index % (uint32_t)co__rt.count);
+            co->home = (uint16_t)(w ? w->index : (int)co->index % co__rt.count);
         }
         if (opts->stack_size > 0 && (r = own_stack(w, co, opts->stack_size)) < 0) {
             co__coro_put(w, co);

@@ -27,6 +27,7 @@ enum {
 };
 #define LOOK_EVERY (200 * CO_US)
 #define UV_EVERY   (1 * CO_MS)
+#define LINGER     (10 * CO_US)
 
 struct co__runtime co__rt;
 
@@ -360,25 +361,49 @@ static uint32_t dice(struct co__worker *w)
     return w->random;
 }
 
+/*
+ * Goes over the others' deques once. Takes only from one that holds at least `least`; *ret_fewer says whether there
+ * was one that held fewer.
+ */
+static struct co__coro *steal(struct co__worker *w, int least, bool *ret_fewer)
+{
+    uint32_t start = dice(w);
+    bool fewer = false;
+
+    for (int i = 0; i < co__rt.count; i++) {
+        struct co__worker *victim = &co__rt.workers[(start + (uint32_t)i) % (uint32_t)co__rt.count];
+        int size = victim == w ? 0 : co__deque_size(&victim->deque);
+        struct co__coro *co = size >= least ? steal_from(w, victim) : NULL;
+
+        if (co)
+            return co;
+        fewer |= size > 0;
+    }
+    *ret_fewer = fewer;
+    return NULL;
+}
+
+/*
+ * Searches for work of others. A deque that holds little is left alone at first, for some microseconds: its owner
+ * is probably about to run it, or in the midst of filling it, and then half of more can be had in one step.
+ */
 static struct co__coro *search(struct co__worker *w)
 {
+    static const int least[PASSES] = {16, 4, 1};
     struct co__coro *co = NULL;
+    bool fewer = true;
 
     if (co__rt.count == 1 || !co__rt.conf.stealing)
         return NULL;
     if (!w->searching && !co__idle_search(&co__rt.idle))
         return NULL;
     w->searching = true;
-    for (int pass = 0; pass < PASSES && !co; pass++) {
-        uint32_t start = dice(w);
+    for (int pass = 0; pass < PASSES && !co && fewer; pass++) {
+        int64_t until = co_now() + (pass < PASSES - 1 ? LINGER : 0);
 
-        for (int i = 0; i < co__rt.count && !co; i++) {
-            struct co__worker *victim =
-                &co__rt.workers[(start + (uint32_t)i) % (uint32_t)co__rt.count];
-
-            if (victim != w && co__deque_size(&victim->deque) > 0)
-                co = steal_from(w, victim);
-        }
+        do {
+            co = steal(w, least[pass], &fewer);
+        } while (!co && fewer && co_now() < until);
         if (!co)
             co = take_injected(w, INJECTED_MAX);
     }
