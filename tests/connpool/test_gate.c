@@ -226,7 +226,7 @@ Test(gate, cancel_ends_the_wait_and_the_pool_can_still_be_freed)
     co_conf_init(&conf);
     conf.threads = 2;
     conf.signals = 0;
-    conf.grace = 10 * CO_MS;
+    conf.grace = 300 * CO_MS;
     cr_assert_eq(co_run_with(&conf, stop_with_waiters, NULL), 0);
     cr_assert_eq(failed_line, 0, "the check in line %d failed", failed_line);
     cr_assert_eq(served, 1);

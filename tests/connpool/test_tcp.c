@@ -13,12 +13,20 @@ static char address[64];
 static struct latch server_ended = LATCH(1);
 static int listener = -1;
 
-/* Descriptors that this process has open. */
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* Descriptors that this process has open. libuv keeps a pipe once a loop has run, so one has to. */
 static int descriptors(void)
 {
-    DIR *dir = opendir("/proc/self/fd");
+    DIR *dir;
     int n = 0;
 
+    run_on(1, nothing, NULL);
+    dir = opendir("/proc/self/fd");
     cr_assert_not_null(dir);
     while (readdir(dir) != NULL)
         n++;
@@ -26,7 +34,7 @@ static int descriptors(void)
     return n;
 }
 
-/* What comes goes back, but for three lines: "end" ends the stream, "spam" gets two answers. */
+/* What comes goes back, but for two lines: "end" ends the stream, "spam" gets two answers. */
 static void answer(int conn, void *arg)
 {
     CO_FD(fd, conn);
