@@ -131,6 +131,7 @@ struct co__turn {
 struct co__answer {
     int status;
     const char *type; /* or NULL */
+    size_t type_len;
     const void *data;
     size_t len;
     const char *fields; /* lines that end with CR LF */

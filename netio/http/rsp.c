@@ -62,6 +62,9 @@ const char *co__status_text(int status)
     return ""; /* a reason may be empty */
 }
 
+static const char text_type[] = "text/plain; charset=utf-8";
+static const char json_type[] = "application/json";
+
 static char *put(char *p, const char *text, size_t len)
 {
     memcpy(p, text, len);
@@ -99,7 +102,7 @@ static char *put_head(char *p, const struct co__answer *a, const struct co__turn
     co__date(p);
     p = PUT(p + CO__DATE_LEN, "\r\n");
     if (a->type != NULL) {
-        p = put(PUT(p, "Content-Type: "), a->type, strlen(a->type));
+        p = put(PUT(p, "Content-Type: "), a->type, a->type_len);
         p = PUT(p, "\r\n");
     }
     if (a->status != 204)
@@ -133,8 +136,7 @@ int co__answer_write(struct co__turn *t, const struct co__answer *a)
 {
     bool empty = a->status == 204 || a->status == 304 ||
                  (t->active && t->req.head.method == t->server->routes.head);
-    size_t type_len = a->type == NULL ? 0 : strlen(a->type),
-           head = HEAD_MAX + type_len + a->fields_len;
+    size_t head = HEAD_MAX + a->type_len + a->fields_len;
     size_t copied = empty || a->len > CO__COPY_MAX ? 0 : a->len;
     char *p;
 
@@ -158,7 +160,8 @@ void co__answer_status(struct co__turn *t, int status, const char *fields)
     char body[64];
     size_t len = (size_t)(PUT(put(body, text, strlen(text)), "\n") - body);
     struct co__answer a = {.status = status,
-                           .type = status == 204 ? NULL : "text/plain; charset=utf-8",
+                           .type = status == 204 ? NULL : text_type,
+                           .type_len = status == 204 ? 0 : sizeof text_type - 1,
                            .data = body,
                            .len = len,
                            .fields = fields,
@@ -171,11 +174,6 @@ void co__answer_status(struct co__turn *t, int status, const char *fields)
         t->close = true; /* and if it is the socket's failure, it is in t->dead too */
 }
 
-static bool value_ok(const char *p, size_t len)
-{
-    return co__all(p, len, CO__VALUE);
-}
-
 int co_http_set(struct co_http_rsp *rsp, const char *name, const char *value)
 {
     static const char *const ours[] = {"Connection", "Content-Length", "Content-Type", "Date",
@@ -185,7 +183,8 @@ int co_http_set(struct co_http_rsp *rsp, const char *name, const char *value)
 
     if (rsp->sent)
         return -EALREADY;
-    if (name_len == 0 || !co__all(name, name_len, CO__TCHAR) || !value_ok(value, value_len))
+    if (name_len == 0 || !co__all(name, name_len, CO__TCHAR) ||
+        !co__all(value, value_len, CO__VALUE))
         return -EINVAL;
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         if (co__same(name, name_len, ours[i], strlen(ours[i])))
@@ -209,42 +208,73 @@ int co_http_set(struct co_http_rsp *rsp, const char *name, const char *value)
     return 0;
 }
 
-int co_http_send(struct co_http_rsp *rsp, int status, const char *type, const void *data,
-                 size_t len)
+/* co_http_send with a type that has been checked. */
+static int send_checked(struct co_http_rsp *rsp, const struct co__answer *a)
 {
-    struct co__answer a = {.status = status,
-                           .type = type,
-                           .data = data,
-                           .len = len,
-                           .fields = rsp->fields,
-                           .fields_len = rsp->fields_len};
     struct co__turn *t = rsp->turn;
     int r;
 
     if (rsp->sent)
         return -EALREADY;
-    if (status < 200 || status > 599 || (type != NULL && !value_ok(type, strlen(type))))
+    if (a->status < 200 || a->status > 599)
         return -EINVAL;
-    if (!t->req.body.done) {
+    if (!t->req.body.done || t->req.body.error < 0) {
         r = co__body_settle(&t->req);
         if (r < 0) {
             co__answer_status(t, co__body_status(r), NULL);
             return r;
         }
     }
-    r = co__answer_write(t, &a);
+    r = co__answer_write(t, a);
     rsp->sent = r != -ENOMEM;
     return r;
 }
 
+static struct co__answer answer_of(const struct co_http_rsp *rsp, int status, const void *data,
+                                   size_t len)
+{
+    return (struct co__answer){.status = status,
+                               .data = data,
+                               .len = len,
+                               .fields = rsp->fields,
+                               .fields_len = rsp->fields_len};
+}
+
+int co_http_send(struct co_http_rsp *rsp, int status, const char *type, const void *data,
+                 size_t len)
+{
+    struct co__answer a = answer_of(rsp, status, data, len);
+
+    if (type != NULL) {
+        a.type = type;
+        a.type_len = strlen(type);
+        if (!co__all(type, a.type_len, CO__VALUE))
+            return -EINVAL;
+    }
+    return send_checked(rsp, &a);
+}
+
+static int send_text(struct co_http_rsp *rsp, int status, const char *text, size_t len)
+{
+    struct co__answer a = answer_of(rsp, status, text, len);
+
+    a.type = text_type;
+    a.type_len = sizeof text_type - 1;
+    return send_checked(rsp, &a);
+}
+
 int co_http_text(struct co_http_rsp *rsp, int status, const char *text)
 {
-    return co_http_send(rsp, status, "text/plain; charset=utf-8", text, strlen(text));
+    return send_text(rsp, status, text, strlen(text));
 }
 
 int co_http_json(struct co_http_rsp *rsp, int status, const char *json)
 {
-    return co_http_send(rsp, status, "application/json", json, strlen(json));
+    struct co__answer a = answer_of(rsp, status, json, strlen(json));
+
+    a.type = json_type;
+    a.type_len = sizeof json_type - 1;
+    return send_checked(rsp, &a);
 }
 
 int co_http_printf(struct co_http_rsp *rsp, int status, const char *format, ...)
@@ -265,6 +295,5 @@ int co_http_printf(struct co_http_rsp *rsp, int status, const char *format, ...)
     va_end(again);
     if (text == NULL)
         return -ENOMEM;
-    return n < 0 ? -EINVAL
-                 : co_http_send(rsp, status, "text/plain; charset=utf-8", text, (size_t)n);
+    return n < 0 ? -EINVAL : send_text(rsp, status, text, (size_t)n);
 }

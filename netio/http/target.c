@@ -19,14 +19,13 @@ static size_t reg_name(const char *p, const char *end)
 {
     const char *q = p;
 
-    while (q < end) {
-        size_t n = co__is(*q, CO__HOST) ? 1 : *q == '%' ? pct(q, end) : 0;
-
-        if (n == 0)
-            break;
-        q += n;
+    for (;;) {
+        while (q < end && co__is(*q, CO__HOST))
+            q++;
+        if (q == end || *q != '%' || pct(q, end) == 0)
+            return (size_t)(q - p);
+        q += 3;
     }
-    return (size_t)(q - p);
 }
 
 /* The length of an IP-literal, which begins with '[' at p; 0 if it is none. */
