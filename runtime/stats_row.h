@@ -40,6 +40,7 @@ int64_t *co__stat_row(int worker);
 /*
  * Adds to a statistic in a row. Threads: only the worker that owns the row; not for the row of -1.
  */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the store through it is a built-in. */
 static inline void co__stat_add(int64_t *row, int id, int64_t delta)
 {
     /* Relaxed: one thread writes the row, and its readers want a recent number, not an order. */
