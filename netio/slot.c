@@ -156,6 +156,10 @@ int co__slot_open(int fd, enum co__slot_kind kind, int worker, bool out)
 
     if (!slot)
         return -ENOMEM;
+    /* acquire: pairs with the last step of take_down; the kernel gave the number away only after it. Anything but
+     * zero is a descriptor that somebody closed behind our back. */
+    if (__atomic_load_n(&slot->users, __ATOMIC_ACQUIRE) != 0)
+        return -EBUSY;
     generation = slot->generation;
     slot->fd = fd;
     slot->worker = (uint16_t)worker;

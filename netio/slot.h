@@ -62,7 +62,8 @@ struct co__slot {
 
 /*
  * Takes a non-blocking descriptor in, on the loop of `worker`; out: with EPOLLOUT from the start.
- * Returns: 0; -ENOMEM or what epoll_ctl(2) says; the descriptor stays the caller's then.
+ * Returns: 0; -ENOMEM, what epoll_ctl(2) says, or -EBUSY if somebody has closed an earlier descriptor of this number by
+ * close(2) instead of co_close; the descriptor stays the caller's then.
  */
 int co__slot_open(int fd, enum co__slot_kind kind, int worker, bool out);
 
