@@ -482,7 +482,8 @@ static bool work_anywhere(struct co__worker *w)
 static int64_t sleep_time(struct co__worker *w)
 {
     int64_t until = co__heap_next(&w->timers);
-    int64_t uv = uv_backend_timeout(&w->loop); /* ms, -1 for ever */
+    /* ms, -1 for ever; libuv says 0 for a loop that has nothing to do. */
+    int64_t uv = uv_loop_alive(&w->loop) ? uv_backend_timeout(&w->loop) : -1;
     int64_t left = until == CO_NEVER ? CO_NEVER : until - co__worker_clock(w);
 
     if (left < 0)
