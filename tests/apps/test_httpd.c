@@ -152,7 +152,7 @@ Test(httpd, an_unknown_key_is_refused)
 
 Test(httpd, an_unknown_section_is_refused)
 {
-    REFUSED("[runtimes]\nthreads = 2\n", file, ":2:", "runtimes.threads");
+    REFUSED("[runtimes]\nthreads = 2\n", file, ":1:", "[runtimes]", "runtime?");
 }
 
 Test(httpd, a_repeated_key_is_refused)
