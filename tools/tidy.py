@@ -34,7 +34,7 @@ def main():
         if path.is_relative_to(ROOT) and path.suffix == '.c':
             commands.setdefault(path, entry['command'])
     version = subprocess.run(['clang-tidy', '--version'], capture_output=True, check=True).stdout
-    common = digest(version, (ROOT / '.clang-tidy').read_bytes(),
+    common = digest(version, *(p.read_bytes() for p in sorted(ROOT.glob('**/.clang-tidy'))),
                     *(p.read_bytes() for p in sorted(ROOT.rglob('*.h')) if build not in p.parents))
 
     def look(path):
