@@ -8,6 +8,7 @@
 #include <co/stats.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 static const struct {
     const char *name, *help;
@@ -115,6 +116,8 @@ int co_http_serve_on(int lfd, const struct co_http_conf *conf, const struct co_h
     r = server_init(server, conf, routes, ctx);
     if (r == 0) {
         r = accept_all(server, lfd);
+        /* From here on clients are refused, and do not queue up for what may take the grace time. */
+        (void)co_shutdown(lfd, SHUT_RD);
         /* relaxed: a hint for connections that go on. */
         atomic_store_explicit(&server->closing, true, memory_order_relaxed);
         if (co_park(leave_and_wait, server, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE) < 0)

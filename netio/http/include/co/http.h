@@ -88,7 +88,8 @@ CO_API CO_NODISCARD int co_http_serve(const struct co_http_conf *conf,
 
 /*
  * co_http_serve on a socket that listens already (so its port is known: co_local_port).
- * Returns, Suspends, Threads, Owns: as co_http_serve; lfd stays the caller's.
+ * Returns, Suspends, Threads, Owns: as co_http_serve; lfd stays the caller's, but once the runtime
+ *   stops it listens no more.
  */
 CO_API CO_NODISCARD int co_http_serve_on(int lfd, const struct co_http_conf *conf,
                                          const struct co_http_route *routes, void *ctx);
