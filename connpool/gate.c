@@ -74,10 +74,10 @@ struct co__slot *co__gate_vacancy(struct co__gate *gate)
 {
     struct co__slot *slot = NULL;
 
-    co__lock_take(&gate->lock);
+    co_latch_take(&gate->lock);
     if (gate->first == NULL)
         slot = pop_vacant(gate);
-    co__lock_give(&gate->lock);
+    co_latch_give(&gate->lock);
     return slot;
 }
 
@@ -88,7 +88,7 @@ static bool hand_over(struct co__gate *gate, struct co__slot *slot, bool or_vaca
         struct co__waiter *waiter;
         co_ticket ticket = 0;
 
-        co__lock_take(&gate->lock);
+        co_latch_take(&gate->lock);
         waiter = gate->first;
         if (waiter != NULL) {
             ticket = waiter->ticket;
@@ -96,7 +96,7 @@ static bool hand_over(struct co__gate *gate, struct co__slot *slot, bool or_vaca
         } else if (or_vacate) {
             push_vacant(gate, slot);
         }
-        co__lock_give(&gate->lock);
+        co_latch_give(&gate->lock);
         if (waiter == NULL)
             return false;
         if (co_claim(ticket, 0)) {
@@ -129,7 +129,7 @@ static int join(co_ticket self, void *arg)
     int r = 0;
 
     waiter->ticket = self;
-    co__lock_take(&gate->lock);
+    co_latch_take(&gate->lock);
     if (gate->closing) {
         r = -ECANCELED;
     } else {
@@ -146,7 +146,7 @@ static int join(co_ticket self, void *arg)
             co__tally_add(&pool->shards[waiter->worker].tally.waited);
         }
     }
-    co__lock_give(&gate->lock);
+    co_latch_give(&gate->lock);
     return r;
 }
 
@@ -156,10 +156,10 @@ int co__gate_wait(struct co_pool *pool, int worker, struct co__slot **ret_slot)
     struct co__gate *gate = &pool->gate;
     int r = co_park(join, &waiter, 0);
 
-    co__lock_take(&gate->lock);
+    co_latch_take(&gate->lock);
     if (waiter.queued)
         dequeue(gate, &waiter);
-    co__lock_give(&gate->lock);
+    co_latch_give(&gate->lock);
     if (r == -ETIMEDOUT)
         co__tally_add(&pool->shards[worker].tally.timed_out);
     if (r >= 0) {
@@ -177,14 +177,14 @@ void co__gate_close(struct co__gate *gate)
         struct co__waiter *waiter;
         co_ticket ticket = 0;
 
-        co__lock_take(&gate->lock);
+        co_latch_take(&gate->lock);
         gate->closing = true;
         waiter = gate->first;
         if (waiter != NULL) {
             ticket = waiter->ticket;
             dequeue(gate, waiter);
         }
-        co__lock_give(&gate->lock);
+        co_latch_give(&gate->lock);
         if (waiter == NULL)
             return;
         (void)co_unpark(ticket, -ECANCELED);

@@ -23,7 +23,7 @@
 #ifndef CO_CONNPOOL_GATE_H
 #define CO_CONNPOOL_GATE_H
 
-#include "lock.h"
+#include <co/latch.h>
 #include "shard.h"
 #include <co/base.h>
 
@@ -38,7 +38,7 @@ struct co__waiter {
 };
 
 struct co__gate {
-    struct co__lock lock;
+    struct co_latch lock;
     uint32_t waiting; /* length of the queue; written under the lock, read without */
     struct co__waiter *first;
     struct co__waiter *last;

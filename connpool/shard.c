@@ -30,12 +30,12 @@ int co__shard_enter(struct co__shard *shard)
 {
     int r = 0;
 
-    co__lock_take(&shard->lock);
+    co_latch_take(&shard->lock);
     if (shard->closing)
         r = -ECANCELED;
     else
         shard->users++;
-    co__lock_give(&shard->lock);
+    co_latch_give(&shard->lock);
     return r;
 }
 
@@ -43,11 +43,11 @@ void co__shard_leave(struct co__shard *shard)
 {
     co_ticket freer = 0;
 
-    co__lock_take(&shard->lock);
+    co_latch_take(&shard->lock);
     assert(shard->users > 0);
     if (--shard->users == 0)
         freer = shard->freer;
-    co__lock_give(&shard->lock);
+    co_latch_give(&shard->lock);
     if (freer != 0)
         (void)co_unpark(freer, 0);
 }
@@ -58,11 +58,11 @@ struct co__slot *co__shard_take(struct co__shard *shard)
 
     if (co__shard_empty(shard))
         return NULL;
-    co__lock_take(&shard->lock);
+    co_latch_take(&shard->lock);
     slot = shard->freshest;
     if (slot != NULL)
         unlink_slot(shard, slot);
-    co__lock_give(&shard->lock);
+    co_latch_give(&shard->lock);
     return slot;
 }
 
@@ -72,13 +72,13 @@ struct co__slot *co__shard_stale(struct co__shard *shard, int64_t idled, int64_t
 
     if (co__shard_empty(shard))
         return NULL;
-    co__lock_take(&shard->lock);
+    co_latch_take(&shard->lock);
     slot = shard->stalest;
     if (slot != NULL && slot->idled >= idled && slot->born >= born)
         slot = NULL;
     if (slot != NULL)
         unlink_slot(shard, slot);
-    co__lock_give(&shard->lock);
+    co_latch_give(&shard->lock);
     return slot;
 }
 
@@ -86,7 +86,7 @@ bool co__shard_put(struct co__shard *shard, struct co__slot *slot)
 {
     bool closing;
 
-    co__lock_take(&shard->lock);
+    co_latch_take(&shard->lock);
     closing = shard->closing;
     if (!closing) {
         slot->fresher = NULL;
@@ -98,7 +98,7 @@ bool co__shard_put(struct co__shard *shard, struct co__slot *slot)
         shard->freshest = slot;
         set_idle(shard, shard->idle + 1);
     }
-    co__lock_give(&shard->lock);
+    co_latch_give(&shard->lock);
     return !closing;
 }
 
@@ -106,13 +106,13 @@ struct co__slot *co__shard_close(struct co__shard *shard)
 {
     struct co__slot *slots;
 
-    co__lock_take(&shard->lock);
+    co_latch_take(&shard->lock);
     shard->closing = true;
     slots = shard->freshest;
     shard->freshest = NULL;
     shard->stalest = NULL;
     set_idle(shard, 0);
-    co__lock_give(&shard->lock);
+    co_latch_give(&shard->lock);
     return slots;
 }
 
@@ -122,11 +122,11 @@ static int await_users(co_ticket self, void *arg)
     struct co__shard *shard = arg;
     int none;
 
-    co__lock_take(&shard->lock);
+    co_latch_take(&shard->lock);
     none = shard->users == 0;
     if (!none)
         shard->freer = self;
-    co__lock_give(&shard->lock);
+    co_latch_give(&shard->lock);
     return none;
 }
 
@@ -134,9 +134,9 @@ void co__shard_drain(struct co__shard *shard)
 {
     int r;
 
-    co__lock_take(&shard->lock);
+    co_latch_take(&shard->lock);
     r = shard->users == 0;
-    co__lock_give(&shard->lock);
+    co_latch_give(&shard->lock);
     if (r == 0)
         r = co_park(await_users, shard, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE);
     assert(r >= 0 && "co_pool_free outside a coroutine with leases that have not ended");

@@ -3,7 +3,7 @@
 #ifndef CO_CONNPOOL_SHARD_H
 #define CO_CONNPOOL_SHARD_H
 
-#include "lock.h"
+#include <co/latch.h>
 #include <co/base.h>
 #include <co/park.h>
 
@@ -54,7 +54,7 @@ struct co__tally {
  *            and giving the lock is the last touch of the pool by any of its users here.
  */
 struct co__shard {
-    struct co__lock lock;
+    struct co_latch lock;
     uint32_t idle; /* length of the list; read without the lock too */
     struct co__slot *freshest;
     struct co__slot *stalest;

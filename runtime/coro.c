@@ -22,7 +22,7 @@ enum {
 struct co__coro *co__chunks[1 << (CO__CORO_BITS - CO__CHUNK_BITS)];
 
 static struct {
-    struct co__lock lock;
+    struct co_latch lock;
     struct co__coro *free;
     _Atomic uint32_t fresh;  /* the lowest index never used */
     uint32_t reserved;       /* stacks and timers are reserved for indices below */
@@ -111,7 +111,7 @@ static struct co__coro *take_common(int count, int *ret_count, int *ret_err)
     struct co__coro *list = NULL;
     int taken = 0;
 
-    co__lock_take(&table.lock);
+    co_latch_take(&table.lock);
     while (taken < count) {
         struct co__coro *co = table.free;
 
@@ -125,7 +125,7 @@ static struct co__coro *take_common(int count, int *ret_count, int *ret_err)
         list = co;
         taken++;
     }
-    co__lock_give(&table.lock);
+    co_latch_give(&table.lock);
     *ret_count = taken;
     return list;
 }
@@ -191,7 +191,7 @@ struct co__coro *co__coro_take(struct co__worker *w, int *ret_err)
 
 static void put_common(struct co__coro *list)
 {
-    co__lock_take(&table.lock);
+    co_latch_take(&table.lock);
     while (list) {
         struct co__coro *next = list->next;
 
@@ -199,7 +199,7 @@ static void put_common(struct co__coro *list)
         table.free = list;
         list = next;
     }
-    co__lock_give(&table.lock);
+    co_latch_give(&table.lock);
 }
 
 void co__coro_put(struct co__worker *w, struct co__coro *co)

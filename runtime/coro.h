@@ -18,7 +18,7 @@
 #define CO_RUNTIME_CORO_H
 
 #include "context.h"
-#include "lock.h"
+#include <co/latch.h>
 #include "stack.h"
 #include "timer.h"
 #include <co/park.h>

@@ -16,7 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for 16384 CPUs; a kernel with more refuses the call, and then CO__CPUS_MAX is right anyway. */
+/*
+ * Room for 16384 CPUs; a kernel with more refuses the call, and then CO__CPUS_MAX is right anyway.
+ */
 #define AFFINITY_SETS 16
 
 /* Reads the first line of DIR/NAME without its line feed. Returns whether there was one. */

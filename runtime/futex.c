@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-void co__futex_wait(_Atomic uint32_t *word, uint32_t value, int64_t until)
+void co__futex_wait(const void *word, uint32_t value, int64_t until)
 {
     struct timespec at = {.tv_sec = until / CO_SEC, .tv_nsec = until % CO_SEC};
 
@@ -16,7 +16,7 @@ void co__futex_wait(_Atomic uint32_t *word, uint32_t value, int64_t until)
                   NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
-void co__futex_wake(_Atomic uint32_t *word, int count)
+void co__futex_wake(const void *word, int count)
 {
     (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
 }

@@ -4,15 +4,15 @@
 #define CO_RUNTIME_FUTEX_H
 
 #include <co/base.h>
-#include <stdatomic.h>
+
 
 /*
  * Sleeps while *word equals `value`, until woken, until a signal, or until the monotonic clock reads `until`
  * (CO_NEVER: no limit). May come back for no reason: look at the word again.
  */
-void co__futex_wait(_Atomic uint32_t *word, uint32_t value, int64_t until);
+void co__futex_wait(const void *word, uint32_t value, int64_t until);
 
 /* Wakes at most `count` sleepers. Threads: any, and signal handlers. */
-void co__futex_wake(_Atomic uint32_t *word, int count);
+void co__futex_wake(const void *word, int count);
 
 #endif

@@ -64,14 +64,14 @@ int co__idle_notify(struct co__idle *idle)
 
     if (searchers(counts) > 0 || sleepers(counts) == 0)
         return -1;
-    co__lock_take(&idle->lock);
+    co_latch_take(&idle->lock);
     counts = look(idle);
     worker = searchers(counts) > 0 ? -1 : first_bit(idle);
     if (worker >= 0) {
         idle->bits[worker / 64] &= ~(UINT64_C(1) << (worker % 64));
         counts = change(idle, -1, 1);
     }
-    co__lock_give(&idle->lock);
+    co_latch_give(&idle->lock);
     if (worker >= 0)
         stir(idle, counts);
     return worker;
@@ -85,13 +85,13 @@ bool co__idle_wake(struct co__idle *idle, int worker)
 
     if (sleepers(look(idle)) == 0)
         return false;
-    co__lock_take(&idle->lock);
+    co_latch_take(&idle->lock);
     asleep = idle->bits[worker / 64] & bit;
     if (asleep) {
         idle->bits[worker / 64] &= ~bit;
         before = change(idle, -1, 1);
     }
-    co__lock_give(&idle->lock);
+    co_latch_give(&idle->lock);
     if (asleep)
         stir(idle, before);
     return asleep;
@@ -104,11 +104,11 @@ bool co__idle_search(struct co__idle *idle)
 
     if (2 * searchers(counts) >= (uint32_t)idle->workers)
         return false;
-    co__lock_take(&idle->lock);
+    co_latch_take(&idle->lock);
     may = 2 * searchers(look(idle)) < (uint32_t)idle->workers;
     if (may)
         (void)change(idle, 0, 1);
-    co__lock_give(&idle->lock);
+    co_latch_give(&idle->lock);
     return may;
 }
 
@@ -116,9 +116,9 @@ bool co__idle_found(struct co__idle *idle)
 {
     uint32_t before;
 
-    co__lock_take(&idle->lock);
+    co_latch_take(&idle->lock);
     before = change(idle, 0, -1);
-    co__lock_give(&idle->lock);
+    co_latch_give(&idle->lock);
     return searchers(before) == 1;
 }
 
@@ -127,12 +127,12 @@ bool co__idle_sleep(struct co__idle *idle, int worker, bool searching, bool (*la
     bool result = false;
     uint32_t before;
 
-    co__lock_take(&idle->lock);
+    co_latch_take(&idle->lock);
     idle->bits[worker / 64] |= UINT64_C(1) << (worker % 64);
     before = change(idle, 1, searching ? -1 : 0);
     if (last && sleepers(before) + 1 == (uint32_t)idle->workers)
         result = last();
-    co__lock_give(&idle->lock);
+    co_latch_give(&idle->lock);
     return result;
 }
 
@@ -142,13 +142,13 @@ bool co__idle_leave(struct co__idle *idle, int worker, bool found)
     uint32_t before = 0;
     bool own;
 
-    co__lock_take(&idle->lock);
+    co_latch_take(&idle->lock);
     own = idle->bits[worker / 64] & bit;
     if (own) {
         idle->bits[worker / 64] &= ~bit;
         before = change(idle, -1, found ? 1 : 0);
     }
-    co__lock_give(&idle->lock);
+    co_latch_give(&idle->lock);
     if (!own)
         return true; /* the waker has counted us as a searcher, so that is what we are */
     stir(idle, before);

@@ -23,7 +23,7 @@
 #define CO_RUNTIME_IDLE_H
 
 #include "cpu.h"
-#include "lock.h"
+#include <co/latch.h>
 #include <co/base.h>
 #include <stdatomic.h>
 
@@ -31,7 +31,7 @@ enum { CO__WORKERS_MAX = 256 };
 
 struct co__idle {
     _Alignas(CO__CACHE_LINE) _Atomic uint32_t counts; /* sleepers << 16 | searchers */
-    struct co__lock lock;
+    struct co_latch lock;
     int workers;
     uint64_t bits[CO__WORKERS_MAX / 64]; /* under the lock */
 };

@@ -41,23 +41,23 @@ void co__injector_push(struct co__injector *injector, struct co__coro *co)
 
 void co__injector_push_all(struct co__injector *injector, struct co__coro *const *list, int count)
 {
-    co__lock_take(&injector->lock);
+    co_latch_take(&injector->lock);
     for (int i = 0; i < count; i++)
         co__queue_push(&injector->queue, list[i]);
     publish_size(injector);
-    co__lock_give(&injector->lock);
+    co_latch_give(&injector->lock);
 }
 
 int co__injector_take(struct co__injector *injector, struct co__queue *ret_queue, int max)
 {
     int count = 0;
 
-    co__lock_take(&injector->lock);
+    co_latch_take(&injector->lock);
     while (count < max && injector->queue.head) {
         co__queue_push(ret_queue, co__queue_pop(&injector->queue));
         count++;
     }
     publish_size(injector);
-    co__lock_give(&injector->lock);
+    co_latch_give(&injector->lock);
     return count;
 }

@@ -7,7 +7,7 @@
 #ifndef CO_RUNTIME_INJECTOR_H
 #define CO_RUNTIME_INJECTOR_H
 
-#include "lock.h"
+#include <co/latch.h>
 #include <co/base.h>
 #include <stdatomic.h>
 
@@ -23,7 +23,7 @@ void co__queue_push(struct co__queue *queue, struct co__coro *co);
 struct co__coro *co__queue_pop(struct co__queue *queue);
 
 struct co__injector {
-    struct co__lock lock;
+    struct co_latch lock;
     struct co__queue queue;
     _Atomic int size; /* for a look without the lock */
 };

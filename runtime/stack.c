@@ -11,7 +11,7 @@
  */
 #include "stack.h"
 
-#include "lock.h"
+#include <co/latch.h>
 #include "text.h"
 
 #include <assert.h>
@@ -69,7 +69,7 @@ struct size_class {
 struct co__stack_limits co__stack_limits;
 
 static struct shared {
-    struct co__lock lock;
+    struct co_latch lock;
 
     /* Constant from start to stop. */
     size_t page;
@@ -300,7 +300,7 @@ static int slab_add(void)
         area->stack[i].size = span - i % COLOURS * COLOUR_STEP;
     }
     area_publish(area, base, true);
-    co__lock_take(&stacks.lock);
+    co_latch_take(&stacks.lock);
     area->next_idle = stacks.fresh;
     stacks.fresh = area;
     stacks.mapped += area->count;
@@ -309,7 +309,7 @@ static int slab_add(void)
         atomic_store_explicit(&co__stack_limits.room, stacks.mapped - stacks.slack,
                               memory_order_release);
     }
-    co__lock_give(&stacks.lock);
+    co_latch_give(&stacks.lock);
     return 0;
 }
 
@@ -391,11 +391,11 @@ static struct co__stack *get_shared(struct co__stack_cache *cache)
     struct co__stack *stack;
     unsigned n = 0;
 
-    co__lock_take(&stacks.lock);
+    co_latch_take(&stacks.lock);
     while (n < BATCH && (some[n] = idle_pop()) != NULL)
         n++;
     stack = n > 0 ? some[0] : fresh_pop();
-    co__lock_give(&stacks.lock);
+    co_latch_give(&stacks.lock);
     if (n == 0 && stack) {
         count_add(&stacks.begun, 1);
         guard_make(stack);
@@ -408,10 +408,10 @@ static struct co__stack *get_shared(struct co__stack_cache *cache)
 /* Gives the coldest `n` stacks of a cache to the warm list. */
 static void spill(struct co__stack_cache *cache, unsigned n)
 {
-    co__lock_take(&stacks.lock);
+    co_latch_take(&stacks.lock);
     for (unsigned i = 0; i < n; i++)
         warm_push(cache->slot[i]);
-    co__lock_give(&stacks.lock);
+    co_latch_give(&stacks.lock);
     cache->count -= n;
     for (unsigned i = 0; i < cache->count; i++)
         cache->slot[i] = cache->slot[i + n];
@@ -445,10 +445,10 @@ static struct co__stack *other_map(unsigned c, struct area *vacant)
     uintptr_t base = area ? area_map(area) : 0;
 
     if (base == 0 && vacant) {
-        co__lock_take(&stacks.lock);
+        co_latch_take(&stacks.lock);
         vacant->next_idle = class->vacant;
         class->vacant = vacant;
-        co__lock_give(&stacks.lock);
+        co_latch_give(&stacks.lock);
         return NULL;
     }
     if (base == 0) {
@@ -482,13 +482,13 @@ static struct co__stack *get_other(unsigned c)
     struct area *vacant = NULL;
     struct co__stack *stack;
 
-    co__lock_take(&stacks.lock);
+    co_latch_take(&stacks.lock);
     stack = class_pop(class);
     if (!stack && class->vacant) {
         vacant = class->vacant;
         class->vacant = vacant->next_idle;
     }
-    co__lock_give(&stacks.lock);
+    co_latch_give(&stacks.lock);
     return stack ? stack : other_map(c, vacant);
 }
 
@@ -505,10 +505,10 @@ static void other_unmap(struct co__stack *stack)
      * thread; other threads have no business with addresses of a stack that nobody runs on. */
     atomic_store_explicit(&area->base, 0, memory_order_relaxed);
     (void)munmap((void *)base, area_bytes(area));
-    co__lock_take(&stacks.lock);
+    co_latch_take(&stacks.lock);
     area->next_idle = class->vacant;
     class->vacant = area;
-    co__lock_give(&stacks.lock);
+    co_latch_give(&stacks.lock);
 }
 
 static void put_other(struct co__stack *stack)
@@ -516,14 +516,14 @@ static void put_other(struct co__stack *stack)
     struct size_class *class = &stacks.classes[class_of(stack->size)];
     bool keep;
 
-    co__lock_take(&stacks.lock);
+    co_latch_take(&stacks.lock);
     keep = stack->size <= KEEP_MAX && class->count < KEEP;
     if (keep) {
         stack->next = class->idle;
         class->idle = stack;
         class->count++;
     }
-    co__lock_give(&stacks.lock);
+    co_latch_give(&stacks.lock);
     if (!keep)
         other_unmap(stack);
 }
@@ -577,16 +577,16 @@ static size_t trim_class(struct size_class *class, size_t max)
     size_t n = 0;
 
     for (struct co__stack *stack = NULL; n < max; n++) {
-        co__lock_take(&stacks.lock);
+        co_latch_take(&stacks.lock);
         stack = class->low > 0 ? class_pop(class) : NULL;
-        co__lock_give(&stacks.lock);
+        co_latch_give(&stacks.lock);
         if (!stack)
             break;
         other_unmap(stack);
     }
-    co__lock_take(&stacks.lock);
+    co_latch_take(&stacks.lock);
     class->low = class->count;
-    co__lock_give(&stacks.lock);
+    co_latch_give(&stacks.lock);
     return n;
 }
 
@@ -596,7 +596,7 @@ static size_t trim_some(size_t n)
     struct co__stack *some[TRIM_BATCH];
     size_t got = 0;
 
-    co__lock_take(&stacks.lock);
+    co_latch_take(&stacks.lock);
     while (got < n && got < TRIM_BATCH && stacks.warm_low > 0) {
         size_t low = stacks.warm_low - 1;
 
@@ -604,16 +604,16 @@ static size_t trim_some(size_t n)
         warm_remove(some[got++]);
         stacks.warm_low = low;
     }
-    co__lock_give(&stacks.lock);
+    co_latch_give(&stacks.lock);
     for (size_t i = 0; i < got; i++) /* the guard lies below and stays */
         (void)madvise(some[i]->low, stacks.usable + stacks.page, MADV_DONTNEED);
-    co__lock_take(&stacks.lock);
+    co_latch_take(&stacks.lock);
     for (size_t i = 0; i < got; i++) {
         some[i]->next = stacks.clean;
         stacks.clean = some[i];
     }
     stacks.clean_count += got;
-    co__lock_give(&stacks.lock);
+    co_latch_give(&stacks.lock);
     return got;
 }
 
@@ -623,20 +623,20 @@ size_t co__stacks_trim(size_t max)
     size_t n;
     bool busy;
 
-    co__lock_take(&stacks.lock);
+    co_latch_take(&stacks.lock);
     busy = stacks.trimming;
     stacks.trimming = true;
-    co__lock_give(&stacks.lock);
+    co_latch_give(&stacks.lock);
     if (busy)
         return 0;
     while ((n = trim_some(max - total)) > 0)
         total += n;
     for (unsigned c = 0; c < CLASSES; c++)
         total += trim_class(&stacks.classes[c], max - total);
-    co__lock_take(&stacks.lock);
+    co_latch_take(&stacks.lock);
     stacks.warm_low = stacks.warm_count;
     stacks.trimming = false;
-    co__lock_give(&stacks.lock);
+    co_latch_give(&stacks.lock);
     count_add(&stacks.trimmed, total);
     return total;
 }
@@ -702,9 +702,9 @@ struct co__stack_counts co__stacks_count(void)
         .trimmed = count_get(&stacks.trimmed),
     };
 
-    co__lock_take(&stacks.lock);
+    co_latch_take(&stacks.lock);
     counts.mapped = stacks.mapped;
-    co__lock_give(&stacks.lock);
+    co_latch_give(&stacks.lock);
     return counts;
 }
 

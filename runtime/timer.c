@@ -113,7 +113,7 @@ int co__heap_reserve(struct co__heap *heap, uint32_t count)
 {
     int r = 0;
 
-    co__lock_take(&heap->lock);
+    co_latch_take(&heap->lock);
     if (count > heap->capacity) {
         uint32_t capacity = heap->capacity;
         void *items;
@@ -128,7 +128,7 @@ int co__heap_reserve(struct co__heap *heap, uint32_t count)
             heap->capacity = capacity;
         }
     }
-    co__lock_give(&heap->lock);
+    co_latch_give(&heap->lock);
     return r;
 }
 
@@ -142,14 +142,14 @@ static void unlink_anywhere(struct co__timer *timer)
 
         if (!heap)
             return;
-        co__lock_take(&heap->lock);
+        co_latch_take(&heap->lock);
         /* relaxed: changed under this lock only, while it names this heap. */
         still = atomic_load_explicit(&timer->heap, memory_order_relaxed) == heap;
         if (still) {
             unlink_at(heap, timer->place);
             set_next(heap);
         }
-        co__lock_give(&heap->lock);
+        co_latch_give(&heap->lock);
         if (still)
             return;
     }
@@ -161,14 +161,14 @@ void co__timer_arm(struct co__heap *own, struct co__coro *co, int64_t until)
     if (atomic_load_explicit(&co->timer.time, memory_order_seq_cst) <= until)
         return;
     unlink_anywhere(&co->timer);
-    co__lock_take(&own->lock);
+    co_latch_take(&own->lock);
     /* seq_cst: as above; relaxed for the heap: under its lock. */
     atomic_store_explicit(&co->timer.time, until, memory_order_seq_cst);
     atomic_store_explicit(&co->timer.heap, own, memory_order_relaxed /* under the lock */);
     sift_up(own, own->count++, (struct co__heap_item){until, co});
     if (own->items[0].co == co)
         set_next(own);
-    co__lock_give(&own->lock);
+    co_latch_give(&own->lock);
 }
 
 /* Minds the earliest node, which is due. Returns: the ticket of a park that has to end, or 0. */
@@ -206,8 +206,8 @@ int co__heap_expire(struct co__heap *heap, int64_t now, bool try_only)
         int count = 0;
 
         if (!try_only)
-            co__lock_take(&heap->lock);
-        else if (!co__lock_try(&heap->lock))
+            co_latch_take(&heap->lock);
+        else if (!co_latch_try(&heap->lock))
             return expired;
         while (count < BATCH && heap->count > 0 && heap->items[0].time <= now) {
             co_ticket ticket = expire_first(heap, now);
@@ -216,7 +216,7 @@ int co__heap_expire(struct co__heap *heap, int64_t now, bool try_only)
                 due[count++] = ticket;
         }
         set_next(heap);
-        co__lock_give(&heap->lock);
+        co_latch_give(&heap->lock);
         for (int i = 0; i < count; i++)
             expired += co__unpark(due[i], -ETIMEDOUT);
     }

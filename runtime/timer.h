@@ -10,7 +10,7 @@
 #ifndef CO_RUNTIME_TIMER_H
 #define CO_RUNTIME_TIMER_H
 
-#include "lock.h"
+#include <co/latch.h>
 #include <co/base.h>
 #include <stdatomic.h>
 
@@ -29,7 +29,7 @@ struct co__heap_item {
 };
 
 struct co__heap {
-    struct co__lock lock;
+    struct co_latch lock;
     uint32_t count;
     uint32_t capacity;
     struct co__heap_item *items; /* 4-ary, items[0] is the earliest */

@@ -7,6 +7,7 @@
 #include <co/base.h>
 #include <co/conf.h>
 #include <co/errno.h>
+#include <co/latch.h>
 #include <co/net.h>
 #include <co/offload.h>
 #include <co/park.h>
