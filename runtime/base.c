@@ -28,6 +28,8 @@ const char *co_strerror(int err)
         return "busy: another coroutine is using it in the same direction";
     case -EAGAIN:
         return "a limit is reached and waiting was not allowed";
+    case -ETIME:
+        return "coroutines still computed at twice the grace time";
     default:
         break;
     }

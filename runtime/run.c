@@ -8,6 +8,7 @@
 #include "outside.h"
 #include "overflow.h"
 #include "park.h"
+#include "stall.h"
 #include "watchdog.h"
 #include <co/private/poll.h>
 #include <sched.h>
@@ -319,10 +320,12 @@ int co_run_with(const struct co_conf *conf, co_main_fn *fn, void *arg)
         bool watched = co__overflow_install(describe) == 0;
 
         signals_on();
+        co__stall_on();
         r = run_threads(fn, arg);
         signals_off();
         if (r == -ETIME)
             return r; /* its threads still compute: nothing may be taken from them, nor another begin */
+        co__stall_off();
         if (watched)
             co__overflow_uninstall();
     }

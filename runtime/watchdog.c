@@ -5,8 +5,9 @@
 #include "futex.h"
 #include "park.h"
 #include "run.h"
-#include <stdio.h>
+#include "stall.h"
 #include <time.h>
+#include <unistd.h>
 
 enum { TICK_MS = 1 };
 
@@ -18,24 +19,6 @@ struct sight {
 };
 
 static struct sight sights[CO__WORKERS_MAX];
-
-static const char *name_of(const struct co__coro *co)
-{
-    return co->name ? co->name : "(unnamed)";
-}
-
-/* Libraries print nothing, except this: a coroutine that blocks a worker is the most common mistake. */
-static void report(const struct co__worker *w, int64_t since, int64_t now, const char *what)
-{
-    /* relaxed: a report; at worst it names the next one. */
-    uint32_t index = atomic_load_explicit(&w->running, memory_order_relaxed);
-
-    if (index > 0)
-        fprintf(
-            stderr,
-            "corvid: coroutine %u %s on worker %d has computed for %lld ms without a suspension%s\n",
-            index, name_of(co__coro_at(index)), w->index, (long long)((now - since) / CO_MS), what);
-}
 
 static void look_at(struct co__worker *w, struct sight *sight, int64_t now)
 {
@@ -55,7 +38,7 @@ static void look_at(struct co__worker *w, struct sight *sight, int64_t now)
         now - sight->since >= co__rt.conf.stall_report) {
         sight->reported = true;
         co_stat_add(CO__STAT_STALLS, 1);
-        report(w, sight->since, now, "");
+        co__stall_report(w, sight->since, false);
     }
 }
 
@@ -82,10 +65,14 @@ static void cancel_all(void)
         co__cancel(co__coro_at(i));
 }
 
-static void name_the_stuck(int64_t now)
+static void name_the_stuck(void)
 {
-    for (int i = 0; i < co__rt.count; i++)
-        report(&co__rt.workers[i], sights[i].since, now, ", past twice the grace time: giving up");
+    for (int i = 0; i < co__rt.count; i++) {
+        /* relaxed: a hint; the handler looks again. */
+        if (atomic_load_explicit(&co__rt.workers[i].running, memory_order_relaxed))
+            co__stall_report(&co__rt.workers[i], sights[i].since, true);
+    }
+    (void)usleep(10 * 1000); /* for the reports; the process is about to end */
 }
 
 int co__watchdog(void)
@@ -103,7 +90,7 @@ int co__watchdog(void)
 
             wake_at = co__rt.grace_at + (phase == CO__CANCEL ? co__rt.conf.grace : 0);
             if (now >= wake_at && phase == CO__CANCEL) {
-                name_the_stuck(now);
+                name_the_stuck();
                 return -ETIME;
             }
             if (now >= wake_at) {
