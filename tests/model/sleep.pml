@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sleep.pml - model of sleep-and-wake (runtime/idle.c, the search and nap of runtime/worker.c, the watchdog).
+ *
+ * The counts of sleepers and searchers and the bits (who sleeps) change together, under one lock: an atomic
+ * step here. The counts are read without it: a step of its own. A worker is
+ *
+ *   working    -> searching  if fewer than half of the workers search
+ *   searching  -> working    when it found something; the last one wakes the next sleeper
+ *   any        -> asleep     giving up the search in the same step; then it looks at every queue again
+ *   asleep     -> searching  by a notifier, who took its bit, counted it and then writes its eventfd; or by
+ *                            itself, if the second look found work
+ *   asleep     -> working    by itself, after an event of its own epoll
+ *
+ * NP producers each publish a short piece of work and look at the counts; the first also publishes a long one,
+ * which computes until all the short ones are done, so that they have to run elsewhere: a wake-up that is lost
+ * shows as a system that stands still with work undone. With DOG, one more short piece arrives as an event of
+ * worker 0's own epoll, and the watchdog marks a worker that computes as stuck and each tick wakes
+ * somebody, and who searches serves the stuck worker's epoll too. The watchdog sleeps on the counts word (a
+ * futex) when all workers sleep.
+ *
+ * Checked: when nothing moves any more, all work is done, nobody is counted as a searcher, all workers sleep
+ * and so does the watchdog; the counts agree with the bits and are never negative.
+ * Not covered: memory orders (all accesses are seq_cst; idle.cpp runs idle.c itself under C11), time.
+ *
+ * Compile-time parameters: N workers (2 or 3), NP producers, DOG, and one of the mutants below.
+ */
+#ifndef N
+#define N 2
+#endif
+#ifndef NP
+#define NP 2
+#endif
+#ifdef DOG
+#define SHORTS (NP + 1)
+#else
+#define SHORTS NP
+#endif
+
+short searchers = 0;
+short sleepers = 0;
+bool asleep[N];   /* the bits */
+bool eventfd[N];
+byte work = 0;    /* short pieces in a queue that all workers look at */
+byte hogs = 0;    /* long ones, in another */
+bool io[N];       /* an event waits in this worker's epoll */
+bool hogged[N];   /* runs the long piece */
+bool stuck[N];    /* the watchdog's mark */
+byte done = 0, hogs_done = 0;
+bool dog_sleeps = 0;
+
+/* The kernel's half of a futex on the counts. */
+inline wake_dog(before)
+{
+#ifdef DOG_NOT_WOKEN
+    skip
+#else
+    atomic {
+        if
+        :: before == N -> dog_sleeps = 0
+        :: else
+        fi
+    }
+#endif
+}
+
+inline take_a_bit()
+{
+    id = N;
+    if
+    :: asleep[0] -> id = 0
+    :: asleep[1] -> id = 1
+#if N > 2
+    :: asleep[2] -> id = 2
+#endif
+    :: else
+    fi;
+    if
+    :: id < N -> asleep[id] = 0
+    :: else
+    fi
+}
+
+/* co__idle_notify and the kick. */
+inline notify()
+{
+    if
+    :: searchers == 0 && sleepers > 0 ->
+#ifdef SPLIT_BIT_FIRST
+        atomic { take_a_bit() };
+        if
+        :: id < N -> atomic { before = sleepers; sleepers--; searchers++ }
+        :: else
+        fi;
+#else
+#ifdef SPLIT_COUNT_FIRST
+        atomic {
+            if
+            :: searchers == 0 && sleepers > 0 -> searchers++; id = 0
+            :: else -> id = N
+            fi
+        };
+        if
+        :: id < N ->
+            atomic { take_a_bit() };
+            if
+            :: id < N -> atomic { before = sleepers; sleepers-- }
+            :: else -> searchers--
+            fi
+        :: else
+        fi;
+#else
+        atomic {
+            id = N;
+            if
+            :: searchers == 0 && sleepers > 0 ->
+                take_a_bit();
+                before = sleepers;
+                sleepers--;
+                searchers++
+            :: else
+            fi
+        };
+#endif
+#endif
+        if
+        :: id < N ->
+            wake_dog(before);
+            eventfd[id] = 1
+        :: else
+        fi;
+        id = 0;
+        before = 0
+    :: else
+    fi
+}
+
+/* co__idle_leave */
+inline leave(found)
+{
+    before = 0;
+    atomic {
+        if
+        :: asleep[me] ->
+            asleep[me] = 0;
+            before = sleepers;
+            sleepers--;
+            if
+            :: found -> searchers++; searching = 1
+            :: else
+            fi
+        :: else ->
+#ifndef WOKEN_NOT_COUNTED
+            searching = 1
+#else
+            skip
+#endif
+        fi
+    };
+#ifndef DOG_NOT_WOKEN_BY_LEAVER
+    wake_dog(before);
+#endif
+    before = 0
+}
+
+/* What a worker does when it has found something: co__idle_found and the chain. */
+inline found_work()
+{
+    if
+    :: searching ->
+        atomic { searchers--; searching = 0; last = (searchers == 0) };
+#ifndef NO_CHAIN
+        if
+        :: last -> notify()
+        :: else
+        fi;
+#endif
+        last = 0
+    :: else
+    fi
+}
+
+/* An event that waits in the epoll of a worker that is marked as stuck, for others. */
+#ifdef DOG
+#define RESCUABLE(i) (i != me && stuck[i] && io[i])
+#else
+#define RESCUABLE(i) false
+#endif
+
+proctype worker(byte me)
+{
+    bool searching = 0, last = 0;
+    byte id = 0;
+    short before = 0;
+
+again:
+    assert(searchers >= 0 && sleepers >= 0);
+    if
+    :: atomic { io[me] -> io[me] = 0 } -> found_work(); done++; goto again
+    :: !io[me]
+    fi;
+    if
+    :: atomic { work > 0 -> work-- } -> found_work(); done++; goto again
+    :: work == 0
+    fi;
+    if
+    :: atomic { hogs > 0 -> hogs-- } ->
+        found_work();
+        hogged[me] = 1;
+        (done == SHORTS);
+        atomic { hogged[me] = 0; stuck[me] = 0 };
+        hogs_done++;
+        goto again
+    :: hogs == 0
+    fi;
+    if
+    :: searching ->
+        if
+        :: atomic { RESCUABLE(0) -> io[0] = 0 } -> found_work(); done++; goto again
+        :: !(RESCUABLE(0))
+        fi
+    :: else ->
+        if
+        :: 2 * searchers < N ->
+            atomic {
+                if
+                :: 2 * searchers < N -> searchers++; searching = 1
+                :: else
+                fi
+            };
+            if
+            :: searching -> goto again
+            :: else
+            fi
+        :: else
+        fi
+    fi;
+
+#ifdef LOOK_EARLY
+    if
+    :: work > 0 || hogs > 0 -> goto again
+    :: else
+    fi;
+#endif
+    atomic {
+        asleep[me] = 1;
+        sleepers++;
+#ifndef KEEPS_SEARCHING
+        if
+        :: searching -> searchers--; searching = 0
+        :: else
+        fi
+#endif
+    };
+#ifndef LOOK_EARLY
+    if
+    :: hogs > 0 -> leave(1); goto again
+    :: hogs == 0
+    fi;
+#ifndef FORGETS_A_QUEUE
+    if
+    :: work > 0 -> leave(1); goto again
+    :: work == 0
+    fi;
+#endif
+#endif
+#ifdef KEEPS_SEARCHING
+    if
+    :: searching -> atomic { searchers--; searching = 0 }
+    :: else
+    fi;
+#endif
+end:
+    (eventfd[me] || io[me]);
+    leave(0);
+    eventfd[me] = 0;
+    goto again
+}
+
+proctype producer(byte k)
+{
+    byte id = 0;
+    short before = 0;
+
+    if
+    :: k == 0 ->
+        hogs++;
+        notify()
+    :: else
+    fi;
+#ifdef LOOK_THEN_PUBLISH
+    notify();
+    work++
+#else
+    work++;
+    notify()
+#endif
+}
+
+#ifdef DOG
+proctype network()
+{
+    io[0] = 1
+}
+#endif
+
+#ifdef DOG
+proctype watchdog()
+{
+    byte id = 0, me = N;
+    short before = 0, seen = 0, seen_searchers = 0;
+
+again:
+    atomic { seen = sleepers; seen_searchers = searchers };
+    if
+    :: seen == N ->
+        atomic {
+            if
+#ifdef FUTEX_BLIND
+            :: true -> dog_sleeps = 1
+#else
+            :: sleepers == seen && searchers == seen_searchers -> dog_sleeps = 1
+            :: else
+#endif
+            fi
+        };
+end:
+        (!dog_sleeps)
+    :: else ->
+end2:
+        /* Ticks, for ever while anybody is awake; those that would change nothing are left out. */
+        if
+        :: atomic { hogged[0] && !stuck[0] -> stuck[0] = 1 }
+#ifndef DOG_ONLY_MARKS
+        :: stuck[0] && io[0] && searchers == 0 && sleepers > 0 -> notify()
+#endif
+        :: sleepers == N
+        fi
+    fi;
+    seen = 0;
+    seen_searchers = 0;
+    goto again
+}
+#endif
+
+proctype monitor()
+{
+    byte i;
+    byte bits = 0;
+
+end:
+    timeout ->
+    atomic {
+        i = 0;
+        do
+        :: i < N -> bits = bits + asleep[i]; i++
+        :: else -> break
+        od;
+        assert(done == SHORTS && hogs_done == 1 && work == 0 && hogs == 0);
+        assert(searchers == 0 && sleepers == N && bits == N);
+#ifdef DOG
+        assert(dog_sleeps)
+#endif
+    }
+}
+
+init
+{
+    byte i = 0;
+
+    atomic {
+        do
+        :: i < N -> run worker(i); i++
+        :: else -> break
+        od;
+        i = 0;
+        do
+        :: i < NP -> run producer(i); i++
+        :: else -> break
+        od;
+#ifdef DOG
+        run network();
+#endif
+#ifdef DOG
+        run watchdog();
+#endif
+        run monitor()
+    }
+}
