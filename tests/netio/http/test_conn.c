@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections: keep-alive, pipelines, refusals, time-outs, stop. */
+#include "netio/http/serve.h"
+#include <co/park.h>
+#include <stdatomic.h>
+
+#define HOST  "Host: a\r\n"
+#define CLOSE HOST "Connection: close\r\n\r\n"
+
+static atomic_int calls; /* of the handlers below */
+
+static int text(struct co_http_req *req, struct co_http_rsp *rsp, void *ctx)
+{
+    (void)ctx;
+    calls++;
+    return co_http_text(rsp, 200, co_http_query(req));
+}
+
+static int echo(struct co_http_req *req, struct co_http_rsp *rsp, void *ctx)
+{
+    const char *data;
+    size_t len;
+    int r = co_http_body(req, &data, &len);
+
+    (void)ctx;
+    calls++;
+    return r < 0 ? r : co_http_send(rsp, 200, NULL, data, len);
+}
+
+static int big(struct co_http_req *req, struct co_http_rsp *rsp, void *ctx)
+{
+    size_t len = (size_t)atoi(co_http_query(req));
+    char *data = malloc(len + 1);
+    int r;
+
+    (void)ctx;
+    if (data == NULL)
+        return -ENOMEM;
+    memset(data, 'x', len);
+    r = co_http_send(rsp, 200, "a/b", data, len);
+    free(data);
+    return r;
+}
+
+static int nap(struct co_http_req *req, struct co_http_rsp *rsp, void *ctx)
+{
+    int r = co_sleep(atoi(co_http_query(req)) * CO_MS);
+
+    (void)ctx;
+    return r < 0 ? r : co_http_text(rsp, 200, "slept");
+}
+
+static const struct co_http_route routes[] = {
+    {.method = "GET", .path = "/", .fn = text},
+    {.method = "GET", .path = "/big", .fn = big},
+    {.method = "GET", .path = "/nap", .fn = nap},
+    {.method = "POST", .path = "/echo", .fn = echo},
+    {.method = "POST", .path = "/small", .fn = echo, .max_body = 10},
+    {0},
+};
+
+TestSuite(conn, .timeout = 60);
+
+Test(conn, answers_keep_the_order_of_a_pipeline)
+{
+    struct server s;
+    struct heard *h;
+    const char *p;
+    char batch[8000] = "";
+
+    server_start(&s, NULL, routes);
+    for (int i = 0; i < 100; i++)
+        sprintf(batch + strlen(batch), "GET /?number%03d HTTP/1.1\r\n" HOST "\r\n", i);
+    strcat(batch, "GET /?last HTTP/1.1\r\n" CLOSE);
+    h = exchange(&s, batch);
+    p = h->text;
+    for (int i = 0; i < 100; i++) {
+        char want[16];
+
+        sprintf(want, "number%03d", i);
+        p = strstr(p, want);
+        cr_assert_not_null(p, "%s is missing or out of order", want);
+    }
+    cr_expect_eq(count_of(h->text, "HTTP/1.1 200 OK\r\n"), 101);
+    cr_expect_eq(count_of(h->text, "Connection: close\r\n"), 1);
+    cr_expect_eq(h->end, 1);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, a_request_may_arrive_octet_by_octet)
+{
+    static const char request[] =
+        "\r\nPOST /echo HTTP/1.1\r\n" HOST
+        "Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n"
+        "GET /?second HTTP/1.1\r\n" CLOSE;
+    static struct heard h;
+    struct server s;
+    int fd, one = 1;
+
+    server_start(&s, NULL, routes);
+    fd = dial(&s);
+    cr_assert_eq(setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &one, sizeof one), 0);
+    for (size_t i = 0; i < sizeof request - 1; i++)
+        say_bytes(fd, request + i, 1);
+    hear(&h, fd, NULL);
+    cr_expect_eq(count_of(h.text, "HTTP/1.1 200 OK\r\n"), 2);
+    EXPECT_IN("\r\n\r\nhelloHTTP/1.1", &h);
+    EXPECT_IN("\r\n\r\nsecond", &h);
+    close(fd);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, a_bad_request_does_not_spoil_the_good_ones_before_it)
+{
+    struct server s;
+    struct heard *h;
+
+    server_start(&s, NULL, routes);
+    h = exchange(&s, "GET /?good HTTP/1.1\r\n" HOST
+                     "\r\nGET / HTTP/1.1\r\n\r\nGET /?late HTTP/1.1\r\n" HOST "\r\n");
+    cr_expect_eq(strncmp(h->text, "HTTP/1.1 200 OK\r\n", 17), 0);
+    EXPECT_IN("goodHTTP/1.1 400 Bad Request\r\n", h);
+    EXPECT_IN("Connection: close\r\n", h);
+    EXPECT_NOT_IN("late", h);
+    cr_expect_eq(h->end, 1);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, http_1_0_closes_unless_asked_not_to)
+{
+    struct server s;
+    struct heard *h;
+
+    server_start(&s, NULL, routes);
+    h = exchange(&s, "GET /?a HTTP/1.0\r\n\r\nGET /?b HTTP/1.0\r\n\r\n");
+    cr_expect_eq(count_of(h->text, "HTTP/1.1 200"), 1);
+    EXPECT_IN("Connection: close\r\n", h);
+    h = exchange(&s, "GET /?a HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /?b HTTP/1.0\r\n\r\n");
+    cr_expect_eq(count_of(h->text, "HTTP/1.1 200"), 2);
+    EXPECT_IN("Connection: keep-alive\r\n", h);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, methods_that_a_path_lacks_are_told)
+{
+    struct server s;
+    struct heard *h;
+
+    server_start(&s, NULL, routes);
+    h = exchange(&s, "PUT /echo HTTP/1.1\r\n" CLOSE);
+    EXPECT_IN("HTTP/1.1 405 Method Not Allowed\r\n", h);
+    EXPECT_IN("Allow: POST, OPTIONS\r\n", h);
+    h = exchange(&s, "OPTIONS /echo HTTP/1.1\r\n" CLOSE);
+    EXPECT_IN("HTTP/1.1 204 No Content\r\n", h);
+    EXPECT_IN("Allow: POST, OPTIONS\r\n", h);
+    EXPECT_NOT_IN("Content-Length", h);
+    h = exchange(&s, "OPTIONS * HTTP/1.1\r\n" CLOSE);
+    EXPECT_IN("Allow: GET, HEAD, POST, OPTIONS\r\n", h);
+    h = exchange(&s, "GET /nowhere HTTP/1.1\r\n" CLOSE);
+    EXPECT_IN("HTTP/1.1 404 Not Found\r\n", h);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, head_is_answered_without_the_body)
+{
+    struct server s;
+    struct heard *h;
+
+    server_start(&s, NULL, routes);
+    h = exchange(&s, "HEAD /?four HTTP/1.1\r\n" HOST "\r\nHEAD /big?9999 HTTP/1.1\r\n" HOST
+                     "\r\nHEAD /none HTTP/1.1\r\n" CLOSE);
+    EXPECT_IN("Content-Length: 4\r\n\r\nHTTP/1.1 200", h);
+    EXPECT_IN("Content-Length: 9999\r\n\r\nHTTP/1.1 404", h);
+    cr_expect_eq(strcmp(h->text + h->len - 4, "\r\n\r\n"), 0);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, bodies_of_all_sizes_arrive_whole)
+{
+    static const int sizes[] = {0, 1, 2048, 2049, 4095, 4096, 5000, 65536, 200000};
+    struct server s;
+
+    server_start(&s, NULL, routes);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char request[100];
+        struct heard *h;
+
+        sprintf(request, "GET /?before HTTP/1.1\r\n" HOST "\r\nGET /big?%d HTTP/1.1\r\n" CLOSE,
+                sizes[i]);
+        h = exchange(&s, request);
+        cr_expect_eq(strspn(strstr(strstr(h->text, "before") + 6, "\r\n\r\n") + 4, "x"),
+                     (size_t)sizes[i]);
+        cr_expect_eq(h->text[h->len], '\0');
+        cr_expect_eq(h->end, 1);
+    }
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, a_large_body_comes_back)
+{
+    static char body[1 << 17], head[200];
+    static struct heard h;
+    struct server s;
+    int fd;
+
+    server_start(&s, NULL, routes);
+    for (size_t i = 0; i < sizeof body; i++)
+        body[i] = (char)('a' + i * 7 % 26);
+    sprintf(head, "POST /echo HTTP/1.1\r\nContent-Length: %zu\r\n" CLOSE, sizeof body);
+    fd = dial(&s);
+    say(fd, head);
+    say_bytes(fd, body, sizeof body);
+    hear(&h, fd, NULL);
+    cr_assert_gt(h.len, sizeof body);
+    cr_expect_eq(memcmp(h.text + h.len - sizeof body, body, sizeof body), 0);
+    close(fd);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, a_body_over_the_limit_of_its_route_is_413)
+{
+    struct server s;
+    struct heard *h;
+
+    server_start(&s, NULL, routes);
+    h = exchange(&s, "POST /small HTTP/1.1\r\nContent-Length: 10\r\n" CLOSE "0123456789");
+    EXPECT_IN("\r\n\r\n0123456789", h);
+    calls = 0;
+    h = exchange(&s, "POST /small HTTP/1.1\r\n" HOST "Content-Length: 11\r\n\r\n0123456789a");
+    EXPECT_IN("HTTP/1.1 413 ", h);
+    EXPECT_IN("Connection: close\r\n", h);
+    cr_expect_eq(calls, 0);
+    h = exchange(&s, "POST /small HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
+                     "b\r\n0123456789a\r\n0\r\n\r\n");
+    EXPECT_IN("HTTP/1.1 413 ", h);
+    cr_expect_eq(h->end, 1);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, who_waits_for_100_continue_gets_it)
+{
+    static struct heard h;
+    struct heard *refused;
+    struct server s;
+    int fd;
+
+    server_start(&s, NULL, routes);
+    fd = dial(&s);
+    say(fd, "POST /echo HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n" CLOSE);
+    hear(&h, fd, "\r\n\r\n");
+    cr_expect_eq(strcmp(h.text, "HTTP/1.1 100 Continue\r\n\r\n"), 0, "%s", h.text);
+    say(fd, "hello");
+    hear(&h, fd, NULL);
+    EXPECT_IN("\r\n\r\nhello", &h);
+    close(fd);
+    /* A handler that does not read closes: nobody knows whether the body will come. */
+    refused = exchange(
+        &s, "PUT /echo HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n" HOST "\r\n");
+    EXPECT_NOT_IN("100 Continue", refused);
+    EXPECT_IN("HTTP/1.1 405", refused);
+    EXPECT_IN("Connection: close\r\n", refused);
+    cr_expect_eq(refused->end, 1);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, an_unread_body_is_not_taken_for_a_request)
+{
+    struct server s;
+    struct heard *h;
+
+    server_start(&s, NULL, routes);
+    h = exchange(&s, "GET / HTTP/1.1\r\n" HOST
+                     "Content-Length: 27\r\n\r\nGET /?smuggled HTTP/1.1\r\n\r\n"
+                     "GET /?next HTTP/1.1\r\n" CLOSE);
+    cr_expect_eq(count_of(h->text, "HTTP/1.1 200"), 2);
+    EXPECT_NOT_IN("smuggled", h);
+    EXPECT_IN("next", h);
+    h = exchange(&s,
+                 "GET / HTTP/1.1\r\n" HOST "Content-Length: 1000000\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+    cr_expect_eq(count_of(h->text, "HTTP/1.1 200"), 1);
+    EXPECT_IN("Connection: close\r\n", h);
+    h = exchange(&s, "GET / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nx\r\n");
+    EXPECT_IN("HTTP/1.1 400", h);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, a_refusal_reaches_a_client_that_still_sends)
+{
+    static char flood[200000];
+    struct server s;
+    struct heard *h;
+
+    server_start(&s, NULL, routes);
+    memset(flood, 'a', sizeof flood - 1);
+    memcpy(flood, "GET /", 5);
+    h = exchange(&s, flood);
+    EXPECT_IN("HTTP/1.1 414 ", h);
+    cr_expect_eq(h->end, 1);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+static struct co_http_conf quick(void)
+{
+    struct co_http_conf conf;
+
+    co_http_conf_init(&conf);
+    conf.head_timeout = 200 * CO_MS;
+    conf.body_timeout = 200 * CO_MS;
+    conf.idle_timeout = 200 * CO_MS;
+    return conf;
+}
+
+Test(conn, idle_connections_are_closed_in_time_and_without_a_word)
+{
+    struct co_http_conf conf = quick();
+    static struct heard h;
+    struct heard *silence;
+    struct server s;
+    int64_t begin;
+    int fd;
+
+    server_start(&s, &conf, routes);
+    begin = co_now();
+    silence = exchange(&s, "");
+    cr_expect_eq(silence->len, 0);
+    cr_expect_eq(silence->end, 1);
+    cr_expect_geq(co_now() - begin, 200 * CO_MS);
+    fd = dial(&s);
+    say(fd, "GET /?a HTTP/1.1\r\n" HOST "\r\n");
+    hear(&h, fd, NULL);
+    cr_expect_eq(count_of(h.text, "HTTP/1.1"), 1);
+    EXPECT_NOT_IN("Connection", &h);
+    close(fd);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, a_head_has_one_deadline_however_many_octets_come)
+{
+    struct co_http_conf conf = quick();
+    static struct heard h;
+    struct server s;
+    int64_t begin;
+    int fd;
+
+    server_start(&s, &conf, routes);
+    fd = dial(&s);
+    begin = co_now();
+    say(fd, "GET / HTTP/1.1\r\nX: ");
+    while (co_now() - begin < 4 * CO_SEC && recv(fd, h.text, 1, MSG_DONTWAIT | MSG_PEEK) < 0) {
+        say(fd, "a"); /* this is the slow client, not waiting for something */
+        usleep(10000);
+    }
+    cr_expect_geq(co_now() - begin, 200 * CO_MS);
+    cr_expect_lt(co_now() - begin, 3 * CO_SEC);
+    hear(&h, fd, NULL);
+    EXPECT_IN("HTTP/1.1 408 Request Timeout\r\n", &h);
+    close(fd);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, a_body_that_stays_away_is_408)
+{
+    struct co_http_conf conf = quick();
+    struct server s;
+    struct heard *h;
+
+    server_start(&s, &conf, routes);
+    h = exchange(&s, "POST /echo HTTP/1.1\r\nContent-Length: 5\r\n" HOST "\r\nhel");
+    EXPECT_IN("HTTP/1.1 408 Request Timeout\r\n", h);
+    cr_expect_eq(h->end, 1);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, what_is_answered_does_not_wait_for_a_slow_handler_for_ever)
+{
+    static const char both[] =
+        "GET /?quick HTTP/1.1\r\n" HOST "\r\nGET /nap?300 HTTP/1.1\r\n" HOST "\r\n";
+    static struct heard h;
+    struct server s;
+    int fd;
+
+    server_start(&s, NULL, routes);
+    fd = dial(&s);
+    say(fd, both);
+    hear(&h, fd, "slept"); /* the first time it is found out to be slow */
+    h.len = 0;
+    say(fd, both);
+    hear(&h, fd, "quick");
+    EXPECT_NOT_IN("slept", &h);
+    close(fd);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, a_stop_answers_what_has_begun_and_closes_the_idle)
+{
+    static struct heard idle, begun, napping;
+    struct server s;
+    int fds[3];
+
+    server_start(&s, NULL, routes);
+    for (int i = 0; i < 3; i++)
+        fds[i] = dial(&s);
+    say(fds[0], "GET /?a HTTP/1.1\r\n" HOST "\r\n");
+    hear(&idle, fds[0], "\r\n\r\na");
+    say(fds[1], "GET /?a HTTP/1.1\r\n" HOST "\r\nGET /?b HT");
+    hear(&begun, fds[1], "\r\n\r\na");
+    say(fds[2], "GET /nap?300 HTTP/1.1\r\n" HOST "\r\nGET /?c HTTP/1.1\r\n" HOST "\r\n");
+    co_stop();
+    hear(&idle, fds[0], NULL);
+    cr_expect_eq(idle.end, 1);
+    cr_expect_eq(count_of(idle.text, "HTTP/1.1 200"), 1);
+    say(fds[1], "TP/1.1\r\n" HOST "\r\n");
+    hear(&begun, fds[1], NULL);
+    cr_expect_eq(count_of(begun.text, "HTTP/1.1 200"), 2);
+    cr_expect_eq(count_of(begun.text, "Connection: close\r\n"), 1);
+    hear(&napping, fds[2], NULL);
+    cr_expect_eq(count_of(napping.text, "HTTP/1.1 200"), 2, "%s", napping.text);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    cr_expect_eq(server_stop(&s), 0);
+}
