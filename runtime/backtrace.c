@@ -31,7 +31,7 @@ enum { SAVED_FP = 0x90, SAVED_PC = 0xa0 };
 
 UNCHECKED static uintptr_t load(uintptr_t at)
 {
-    return *(const uintptr_t *)at;
+    return *(const uintptr_t *)at; /* NOLINT(clang-analyzer-core.NullDereference): callers check */
 }
 
 /* Takes the signature of pointer authentication off a return address. */

@@ -88,7 +88,7 @@ static void report(int sig, uintptr_t fault, struct co__frame frame, uintptr_t l
         co__text_str(&text, ")");
     }
     co__text_str(&text, ", which has ");
-    co__text_dec(&text, size);
+    co__text_dec(&text, co__stack_nominal(size));
     co__text_str(&text, " bytes of stack at ");
     co__text_hex(&text, low);
     co__text_str(&text, "\n  signal ");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stack.c - slabs, guards and shared lists behind stack.h.
+ * stack.c - slabs and shared lists behind stack.h.
  *
  * One lock protects the lists; no system call is made under it. Who makes a system call on a stack
  * has taken it off every list before.
@@ -12,23 +12,11 @@
 #include "stack.h"
 
 #include <co/latch.h>
-#include "text.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#if defined(__has_include)
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#endif
-#endif
-
-#ifndef MADV_GUARD_INSTALL
-#define MADV_GUARD_INSTALL 102
-#endif
 
 enum {
     SLAB = 64 << 20,
@@ -39,9 +27,8 @@ enum {
     CLASS_MIN = 14, /* log2 of CO__STACK_MIN and CO__STACK_MAX */
     CLASS_MAX = 26,
     CLASSES = CLASS_MAX - CLASS_MIN + 1,
-    KEEP = 16,            /* idle stacks of each other size that are kept for later */
-    KEEP_MAX = 1 << 20,   /* larger ones are never kept */
-    MAPS_DEFAULT = 65530, /* vm.max_map_count of a kernel that does not tell */
+    KEEP = 16,          /* idle stacks of each other size that are kept for later */
+    KEEP_MAX = 1 << 20, /* larger ones are never kept */
 };
 
 /*
@@ -73,13 +60,10 @@ static struct shared {
 
     /* Constant from start to stop. */
     size_t page;
-    size_t guard_size;
     size_t usable; /* of a default stack, without its colour page */
     size_t slack;
-    enum co__guard guard;
 
     struct area *_Atomic areas;
-    _Atomic int64_t quota; /* mprotect guards that may still be made */
 
     /* Under the lock. */
     size_t mapped;
@@ -92,7 +76,7 @@ static struct shared {
     struct size_class classes[CLASSES];
     bool trimming;
 
-    _Atomic size_t begun, other, unguarded, trimmed; /* statistics */
+    _Atomic size_t begun, other, trimmed; /* statistics */
 } stacks;
 
 static void count_add(_Atomic size_t *counter, size_t n)
@@ -131,111 +115,6 @@ static struct area *area_of(struct co__stack *other)
 }
 
 /*
- * Guards.
- */
-
-static bool probe_marker(void)
-{
-    void *at = mmap(NULL, stacks.page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    bool works;
-
-    if (at == MAP_FAILED)
-        return false;
-    works = madvise(at, stacks.page, MADV_GUARD_INSTALL) == 0;
-    (void)munmap(at, stacks.page);
-    return works;
-}
-
-/* How many guards of two mappings each leave a fifth of the mappings to the rest of the program. */
-static int64_t mprotect_quota(void)
-{
-    char digits[24] = "";
-    int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
-    long maps = 0;
-
-    if (fd >= 0) {
-        if (read(fd, digits, sizeof(digits) - 1) > 0)
-            maps = strtol(digits, NULL, 10);
-        (void)close(fd);
-    }
-    return (maps > 0 ? maps : MAPS_DEFAULT) / 5 * 2;
-}
-
-/* Makes the guard of a stack that is about to be used for the first time, as well as it can. */
-static void guard_make(struct co__stack *stack)
-{
-    void *at = (char *)stack->low - stacks.guard_size;
-
-#ifdef VALGRIND_STACK_REGISTER
-    if (RUNNING_ON_VALGRIND)
-        stack->valgrind_id =
-            (unsigned)VALGRIND_STACK_REGISTER(stack->low, (char *)stack->low + stack->size);
-#endif
-    if (stacks.guard == CO__GUARD_MARKER && madvise(at, stacks.guard_size, MADV_GUARD_INSTALL) == 0)
-        return;
-    if (stacks.guard != CO__GUARD_NONE) {
-        /* relaxed: the quota is only a number; who took one too many gives it back. */
-        if (atomic_fetch_sub_explicit(&stacks.quota, 1, memory_order_relaxed) > 0 &&
-            mprotect(at, stacks.guard_size, PROT_NONE) == 0) {
-            stack->flags |= CO__STACK_MPROTECTED;
-            return;
-        }
-        /* relaxed: as above. */
-        atomic_fetch_add_explicit(&stacks.quota, 1, memory_order_relaxed);
-    }
-    stack->flags |= CO__STACK_UNGUARDED;
-    count_add(&stacks.unguarded, 1);
-}
-
-/* What goes with a guard when its mapping goes. */
-static void guard_drop(struct co__stack *stack)
-{
-#ifdef VALGRIND_STACK_DEREGISTER
-    if (stack->valgrind_id != 0)
-        VALGRIND_STACK_DEREGISTER(stack->valgrind_id);
-    stack->valgrind_id = 0;
-#endif
-    if (stack->flags & CO__STACK_MPROTECTED) {
-        /* relaxed: see guard_make. */
-        atomic_fetch_add_explicit(&stacks.quota, 1, memory_order_relaxed);
-    }
-    if (stack->flags & CO__STACK_UNGUARDED)
-        count_sub(&stacks.unguarded, 1);
-    stack->flags &= ~(unsigned)(CO__STACK_MPROTECTED | CO__STACK_UNGUARDED);
-}
-
-/*
- * Whether nobody wrote into the page below an unguarded stack. That page is the canary: it reads as
- * zeros, at the cost of no memory, and an overflow leaves at least a return address there.
- */
-__attribute__((noinline, no_sanitize("address"))) static bool
-canary_alive(const struct co__stack *stack)
-{
-    const uint64_t *word = (const uint64_t *)((uintptr_t)stack->low - stacks.page);
-    uint64_t any = 0;
-
-    for (size_t i = 0; i < stacks.page / sizeof(*word); i++)
-        any |= word[i];
-    return any == 0;
-}
-
-__attribute__((noreturn)) static void canary_report(const struct co__stack *stack)
-{
-    char buf[512];
-    struct co__text text = {.buf = buf, .size = sizeof(buf)};
-
-    co__text_str(&text, "corvid: a coroutine that has just ended overflowed its stack of ");
-    co__text_dec(&text, stack->size);
-    co__text_str(&text, " bytes at ");
-    co__text_hex(&text, (uintptr_t)stack->low);
-    co__text_str(&text,
-                 ", which has no guard page (see vm.max_map_count)\n"
-                 "corvid:   raise [runtime] stack_size, or stack_size in its struct co_opts\n");
-    co__text_write(&text, STDERR_FILENO);
-    abort();
-}
-
-/*
  * Areas.
  */
 
@@ -260,7 +139,7 @@ static struct area *area_new(unsigned count, size_t usable)
     if (!area)
         return NULL;
     area->count = count;
-    area->stride = stacks.guard_size + usable;
+    area->stride = co__guard_size() + usable;
     return area;
 }
 
@@ -287,7 +166,7 @@ static void area_publish(struct area *area, uintptr_t base, bool first_time)
 static int slab_add(void)
 {
     size_t span = stacks.usable + stacks.page; /* the page is for the colour */
-    size_t count = SLAB / (stacks.guard_size + span);
+    size_t count = SLAB / (co__guard_size() + span);
     struct area *area = area_new(count > 0 ? (unsigned)count : 1, span);
     uintptr_t base = area ? area_map(area) : 0;
 
@@ -296,8 +175,8 @@ static int slab_add(void)
         return -ENOMEM;
     }
     for (unsigned i = 0; i < area->count; i++) {
-        area->stack[i].low = (char *)base + i * area->stride + stacks.guard_size;
-        area->stack[i].size = span - i % COLOURS * COLOUR_STEP;
+        area->stack[i].low = (char *)base + i * area->stride + co__guard_size();
+        area->stack[i].size = span - (size_t)(i % COLOURS) * COLOUR_STEP;
     }
     area_publish(area, base, true);
     co_latch_take(&stacks.lock);
@@ -398,7 +277,7 @@ static struct co__stack *get_shared(struct co__stack_cache *cache)
     co_latch_give(&stacks.lock);
     if (n == 0 && stack) {
         count_add(&stacks.begun, 1);
-        guard_make(stack);
+        co__guard_make(stack);
     }
     while (n > 1) /* the hottest of them on top */
         cache->slot[cache->count++] = some[--n];
@@ -456,10 +335,10 @@ static struct co__stack *other_map(unsigned c, struct area *vacant)
         return NULL;
     }
     area->stack[0] = (struct co__stack){
-        .low = (char *)base + stacks.guard_size, .size = usable, .flags = CO__STACK_OTHER};
+        .low = (char *)base + co__guard_size(), .size = usable, .flags = CO__STACK_OTHER};
     area_publish(area, base, !vacant);
     count_add(&stacks.other, 1);
-    guard_make(&area->stack[0]);
+    co__guard_make(&area->stack[0]);
     return &area->stack[0];
 }
 
@@ -499,7 +378,7 @@ static void other_unmap(struct co__stack *stack)
     /* relaxed: the caller has the stack, so nobody else writes this. */
     uintptr_t base = atomic_load_explicit(&area->base, memory_order_relaxed);
 
-    guard_drop(stack);
+    co__guard_drop(stack);
     count_sub(&stacks.other, 1);
     /* relaxed: co__stack_find must not name this stack for what is mapped here later by this
      * thread; other threads have no business with addresses of a stack that nobody runs on. */
@@ -553,8 +432,7 @@ struct co__stack *co__stack_get_slow(struct co__stack_cache *cache, size_t size)
 
 void co__stack_put_slow(struct co__stack_cache *cache, struct co__stack *stack)
 {
-    if ((stack->flags & CO__STACK_UNGUARDED) && !canary_alive(stack))
-        canary_report(stack);
+    co__guard_check(stack);
     if (stack->flags & CO__STACK_OTHER) {
         put_other(stack);
         return;
@@ -666,6 +544,13 @@ bool co__stack_find(const void *addr, uintptr_t *ret_low, size_t *ret_size)
     return false;
 }
 
+size_t co__stack_nominal(size_t size)
+{
+    bool is_default = size > stacks.usable && size <= stacks.usable + stacks.page;
+
+    return is_default ? co__stack_limits.default_size : size;
+}
+
 size_t co__stack_high_water(const struct co__stack *stack)
 {
     unsigned char resident[256];
@@ -688,17 +573,12 @@ size_t co__stack_high_water(const struct co__stack *stack)
     return 0;
 }
 
-enum co__guard co__stacks_guard(void)
-{
-    return stacks.guard;
-}
-
 struct co__stack_counts co__stacks_count(void)
 {
     struct co__stack_counts counts = {
         .begun = count_get(&stacks.begun),
         .other = count_get(&stacks.other),
-        .unguarded = count_get(&stacks.unguarded),
+        .unguarded = co__guards_missing(),
         .trimmed = count_get(&stacks.trimmed),
     };
 
@@ -717,13 +597,9 @@ int co__stacks_start_with(size_t default_size, unsigned caches, enum co__guard b
     if (default_size < CO__STACK_MIN || default_size > CO__STACK_MAX)
         return -EINVAL;
     stacks.page = (size_t)sysconf(_SC_PAGESIZE);
-    stacks.guard_size = round_up(CO__STACK_GUARD, stacks.page);
     stacks.usable = round_up(default_size, stacks.page);
     stacks.slack = (size_t)caches * CO__STACK_CACHE + TRIM_BATCH;
-    stacks.guard = best;
-    if (stacks.guard == CO__GUARD_MARKER && !probe_marker())
-        stacks.guard = CO__GUARD_MPROTECT;
-    atomic_init(&stacks.quota, mprotect_quota());
+    co__guards_start(best);
     co__stack_limits.default_size = default_size;
     return 0;
 }
@@ -750,7 +626,7 @@ void co__stacks_stop(void)
         uintptr_t base = atomic_load_explicit(&area->base, memory_order_relaxed);
 
         for (unsigned i = 0; i < area->count; i++)
-            guard_drop(&area->stack[i]);
+            co__guard_drop(&area->stack[i]);
         if (base != 0)
             (void)munmap((void *)base, area_bytes(area));
         free(area);

@@ -27,6 +27,7 @@
 #ifndef CO_RUNTIME_STACK_H
 #define CO_RUNTIME_STACK_H
 
+#include "guard.h"
 #include <co/base.h>
 #include <stdatomic.h>
 
@@ -44,24 +45,11 @@
 enum {
     CO__STACK_MIN = 16 << 10,
     CO__STACK_MAX = 64 << 20,
-    CO__STACK_GUARD = 64 << 10,
     CO__STACK_CACHE = 64,
 };
 
-/*
- * What keeps an overflow from the neighbour, from best to worst.
- *   MARKER    MADV_GUARD_INSTALL, since Linux 6.13. It costs no mapping, so there can be a million.
- *   MPROTECT  costs two mappings each, so there are at most 0.4 * vm.max_map_count of them.
- *   NONE      the page below the stack must be found untouched when the stack is put back.
- */
-enum co__guard {
-    CO__GUARD_MARKER,
-    CO__GUARD_MPROTECT,
-    CO__GUARD_NONE,
-};
-
 enum {
-    CO__STACK_UNGUARDED = 1, /* CO__GUARD_NONE */
+    CO__STACK_UNGUARDED = 1, /* see guard.h */
     CO__STACK_MPROTECTED = 2,
     CO__STACK_OTHER = 4, /* not of the default size */
     CO__STACK_OUT = 8,   /* a coroutine has it; kept in debug builds only */
@@ -113,9 +101,6 @@ CO_NODISCARD int co__stacks_start_with(size_t default_size, unsigned caches, enu
 
 /* Unmaps everything. All stacks are back and all caches flushed. Threads: one, the last. */
 void co__stacks_stop(void);
-
-/* The guards in use, unless a single one fails. Threads: any. */
-enum co__guard co__stacks_guard(void);
 
 /* The slow halves. */
 CO_NODISCARD int co__stack_grow(size_t n);
@@ -204,6 +189,12 @@ size_t co__stacks_trim(size_t max);
  * Returns: whether it belongs to one. Threads: any, and signal handlers.
  */
 bool co__stack_find(const void *addr, uintptr_t *ret_low, size_t *ret_size);
+
+/*
+ * The size that was meant, of a stack with `size` usable bytes: a default stack has a little more.
+ * Returns: the size to show to a user. Threads: any, and signal handlers.
+ */
+size_t co__stack_nominal(size_t size);
 
 /*
  * How much of a stack was ever used since it was made or trimmed, in whole pages (mincore).

@@ -127,7 +127,7 @@ static void check_guarded(struct co__stack *stack)
     cr_assert(writable(low), "the lowest byte is usable");
     cr_assert(writable(top_of(stack) - 1), "the highest byte is usable");
     cr_assert_not(writable(low - 1), "the byte below is not");
-    cr_assert_not(writable(low - CO__STACK_GUARD), "the guard is 64 KiB");
+    cr_assert_not(writable(low - CO__GUARD_LEAST), "the guard is 64 KiB");
 }
 
 Test(stack, a_size_out_of_range_is_refused)
@@ -148,6 +148,7 @@ Test(stack, the_whole_default_size_is_usable_and_its_top_is_aligned)
     for (size_t i = 0; i < 40; i++) {
         cr_assert_geq(all[i]->size, DEFAULT);
         cr_assert_eq((uintptr_t)top_of(all[i]) % 64, 0);
+        cr_assert_eq(co__stack_nominal(all[i]->size), DEFAULT);
     }
     put_many(all, 40);
     stop();
@@ -300,7 +301,7 @@ Test(stack, a_guard_marker_faults)
     struct co__stack *stack;
 
     start(CO__GUARD_MARKER);
-    if (co__stacks_guard() != CO__GUARD_MARKER)
+    if (co__guards_kind() != CO__GUARD_MARKER)
         cr_skip("this kernel has no MADV_GUARD_INSTALL");
     stack = get(0);
     check_guarded(stack);
@@ -314,7 +315,7 @@ Test(stack, an_mprotect_guard_faults)
     struct co__stack *stack;
 
     start(CO__GUARD_MPROTECT);
-    cr_assert_eq(co__stacks_guard(), CO__GUARD_MPROTECT);
+    cr_assert_eq(co__guards_kind(), CO__GUARD_MPROTECT);
     stack = get(0);
     check_guarded(stack);
     cr_assert(stack->flags & CO__STACK_MPROTECTED);
@@ -473,7 +474,7 @@ Test(stack, an_address_in_a_stack_or_its_guard_is_found)
     for (size_t i = 0; i < 2000; i++) {
         check_found(all[i], all[i]->low);
         check_found(all[i], (char *)all[i]->low - 1);
-        check_found(all[i], (char *)all[i]->low - CO__STACK_GUARD);
+        check_found(all[i], (char *)all[i]->low - CO__GUARD_LEAST);
         check_found(all[i], top_of(all[i]) - 1);
     }
     put_many(all, 2000);
@@ -533,6 +534,7 @@ Test(stack, other_sizes_are_rounded_up_to_a_power_of_two)
         struct co__stack *stack = get(rows[i].asked);
 
         cr_assert_eq(stack->size, rows[i].got, "asked %zu, got %zu", rows[i].asked, stack->size);
+        cr_assert_eq(co__stack_nominal(stack->size), rows[i].got);
         *(volatile char *)stack->low = 1;
         top_of(stack)[-1] = 1;
         check_guarded(stack);
@@ -713,7 +715,7 @@ Test(stack, a_million_guarded_stacks_cost_only_page_tables, .timeout = 300)
     long before, cost;
 
     start(CO__GUARD_MARKER);
-    if (co__stacks_guard() != CO__GUARD_MARKER)
+    if (co__guards_kind() != CO__GUARD_MARKER)
         cr_skip("this kernel has no MADV_GUARD_INSTALL");
     before = memory();
     all = get_many(n, 0);
@@ -758,17 +760,18 @@ static void *churn(void *arg)
 {
     struct co__stack_cache *own = arg;
     struct co__stack *held[HELD * 3];
-    unsigned random = (unsigned)(uintptr_t)arg;
+    uintptr_t mine = (uintptr_t)arg;
+    unsigned random = (unsigned)mine;
 
     for (int turn = 0; turn < TURNS; turn++) {
         size_t n = HELD + (random = random * 1103515245 + 12345) / 65536 % (HELD * 2);
 
         for (size_t i = 0; i < n; i++) {
             held[i] = co__stack_get(own, i % 37 == 36 ? 128 << 10 : 0);
-            memcpy(held[i]->low, &own, sizeof(own));
+            memcpy(held[i]->low, &mine, sizeof(mine));
         }
         for (size_t i = 0; i < n; i++) {
-            if (memcmp(held[i]->low, &own, sizeof(own)) != 0)
+            if (memcmp(held[i]->low, &mine, sizeof(mine)) != 0)
                 lost++;
             co__stack_put(own, held[i]);
         }
