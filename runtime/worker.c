@@ -33,7 +33,8 @@ struct co__runtime co__rt;
 
 /* ---- the running thread's worker ---- */
 
-static _Thread_local struct co__worker *this_worker;
+/* initial-exec: one load instead of a call, also in the shared library. */
+static _Thread_local struct co__worker *this_worker __attribute__((tls_model("initial-exec")));
 
 __attribute__((noinline)) struct co__worker *co__worker(void)
 {
