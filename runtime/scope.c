@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* scope.c - deadlines, grace and pins: state of the running coroutine, put back at the end of a block. */
-#include <co/scope.h>
+#include <co/private/scope.h>
 
 #include "worker.h"
 
@@ -14,30 +14,36 @@ static struct co__coro *self(struct co__worker **ret_w)
     return w ? w->current : NULL;
 }
 
-static int64_t from_now(struct co__worker *w, int64_t ns)
+static int64_t later(int64_t now, int64_t ns)
 {
-    int64_t now = co__worker_clock(w);
-
     if (ns <= 0)
         return now;
     return ns < CO_NEVER - now ? now + ns : CO_NEVER;
+}
+
+static struct co_scope shorten(struct co__coro *co, int64_t until)
+{
+    struct co_scope scope = {.outer = co->deadline, .kind = DEADLINE};
+
+    if (until < co->deadline)
+        co->deadline = until;
+    return scope;
 }
 
 struct co_scope co_deadline_open(int64_t ns)
 {
     struct co__worker *w;
     struct co__coro *co = self(&w);
-    struct co_scope scope = {0};
-    int64_t until;
 
-    if (!co)
-        return scope;
-    until = from_now(w, ns);
-    scope.kind = DEADLINE;
-    scope.outer = co->deadline;
-    if (until < co->deadline)
-        co->deadline = until;
-    return scope;
+    return co ? shorten(co, later(co__worker_clock(w), ns)) : (struct co_scope){0};
+}
+
+struct co_scope co__deadline_open_coarse(int64_t ns)
+{
+    struct co__worker *w;
+    struct co__coro *co = self(&w);
+
+    return co ? shorten(co, later(w->clock, ns)) : (struct co_scope){0};
 }
 
 struct co_scope co_grace_open(int64_t ns)
@@ -49,7 +55,7 @@ struct co_scope co_grace_open(int64_t ns)
     if (!co || co->grace)
         return co_deadline_open(ns);
     scope = (struct co_scope){.outer = co->deadline, .kind = GRACE};
-    co->deadline = from_now(w, ns);
+    co->deadline = later(co__worker_clock(w), ns);
     co->grace = true;
     return scope;
 }

@@ -2,7 +2,7 @@
 /* A turn's socket and buffers: every wait and every system call of a turn is made here. */
 #include "engine.h"
 #include <co/net.h>
-#include <co/scope.h>
+#include <co/private/scope.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@ ssize_t co__turn_recv(struct co__turn *t, void *buf, size_t cap, int64_t ns)
 
     if (co__turn_flush(t) < 0)
         return t->dead;
-    scope = co_deadline_open(ns);
+    scope = co__deadline_open_coarse(ns);
     n = co_recv(t->fd, buf, cap);
     co_scope_close(&scope);
     if (n == 0)
@@ -74,7 +74,7 @@ ssize_t co__turn_fill(struct co__turn *t, int64_t ns)
  * t->dead. */
 static int send_pieces(struct co__turn *t, const struct iovec *iov, int count)
 {
-    struct co_scope scope = co_deadline_open(t->server->conf.write_timeout);
+    struct co_scope scope = co__deadline_open_coarse(t->server->conf.write_timeout);
     ssize_t n =
         count == 1 ? co_send(t->fd, iov->iov_base, iov->iov_len) : co_sendv(t->fd, iov, count);
 
