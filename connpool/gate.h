@@ -19,13 +19,15 @@
  * `waiting` first and then looks into every shard. All four are seq_cst, so at least one sees the
  * other. Hence: while the queue is not empty, every idle connection has its putter still on the way
  * to read `waiting` (co__pool_give).
+ *
+ * The gate's lock may be held when a shard's is taken, never the other way round; never two shards'.
  */
 #ifndef CO_CONNPOOL_GATE_H
 #define CO_CONNPOOL_GATE_H
 
-#include <co/latch.h>
 #include "shard.h"
 #include <co/base.h>
+#include <co/latch.h>
 
 struct co__waiter {
     struct co__waiter *next;

@@ -204,7 +204,7 @@ static uint64_t read_counter(const uint64_t *counter)
 }
 
 /* Adds up one shard. */
-static void add_shard(struct co_pool_stats *sum, const struct co__shard *shard)
+static void add_shard(struct co_pool_counts *sum, const struct co__shard *shard)
 {
     const struct co__tally *tally = &shard->tally;
 
@@ -221,9 +221,9 @@ static void add_shard(struct co_pool_stats *sum, const struct co__shard *shard)
     sum->idle += __atomic_load_n(&shard->idle, __ATOMIC_RELAXED);
 }
 
-void co_pool_stats(const struct co_pool *pool, struct co_pool_stats *ret_stats)
+void co_pool_stats(const struct co_pool *pool, struct co_pool_counts *ret_counts)
 {
-    struct co_pool_stats sum = {.leases = 0};
+    struct co_pool_counts sum = {.leases = 0};
 
     for (int i = 0; i < CO__SHARDS_MAX; i++)
         add_shard(&sum, &pool->shards[i]);
@@ -231,7 +231,7 @@ void co_pool_stats(const struct co_pool *pool, struct co_pool_stats *ret_stats)
     /* Relaxed, both: as read_counter. */
     sum.waiting = __atomic_load_n(&pool->gate.waiting, __ATOMIC_RELAXED);
     sum.open = pool->max - __atomic_load_n(&pool->gate.vacancies, __ATOMIC_RELAXED);
-    *ret_stats = sum;
+    *ret_counts = sum;
 }
 
 const char *co_pool_name(const struct co_pool *pool)

@@ -3,8 +3,8 @@
 #ifndef CO_CONNPOOL_SHARD_H
 #define CO_CONNPOOL_SHARD_H
 
-#include <co/latch.h>
 #include <co/base.h>
+#include <co/latch.h>
 #include <co/park.h>
 
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* connpool/backends/tcp.c - raw streams in a pool. A connection is its descriptor, put into the pointer. */
+/* connpool/backends/tcp.c - raw streams in a pool: a connection is its descriptor, as a pointer. */
 #include <co/backend.h>
 #include <co/net.h>
 #include <stdint.h>

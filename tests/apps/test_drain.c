@@ -135,7 +135,7 @@ Test(drain, under_load_every_request_that_was_read_is_answered)
 /* Bytes that the server's end of our connection has received and not been read; -1: no such end. */
 static long unread_by_server(int fd)
 {
-    struct sockaddr_in ours, theirs;
+    struct sockaddr_in ours = {0}, theirs = {0};
     socklen_t len = sizeof ours;
     char line[512], want[64];
     long unread = -1;

@@ -52,7 +52,7 @@ static void count(int r)
 }
 
 struct member {
-    struct latch *done;
+    struct countdown *done;
     unsigned seed;
     int rounds;
 };
@@ -67,10 +67,10 @@ static void join_crowd(void *arg)
         if (r == -ECANCELED)
             break;
     }
-    latch_down(self->done);
+    countdown_step(self->done);
 }
 
-static void start_crowd(struct latch *done, int rounds)
+static void start_crowd(struct countdown *done, int rounds)
 {
     for (int i = 0; i < CROWD; i++) {
         struct member member = {.done = done, .seed = (unsigned)i * 7919u + 1, .rounds = rounds};
@@ -82,14 +82,14 @@ static void start_crowd(struct latch *done, int rounds)
 static int rush(void *arg)
 {
     const struct co_pool_conf *conf = arg;
-    struct latch done = LATCH(CROWD);
-    struct co_pool_stats stats;
+    struct countdown done = COUNTDOWN(CROWD);
+    struct co_pool_counts stats;
 
     fake.fail_one = 17;
     fake.sicken = 13;
     pool = co_pool_new(&fake_backend, &fake, conf);
     start_crowd(&done, ROUNDS);
-    latch_wait(&done);
+    countdown_wait(&done);
     stats = stats_of(pool);
     CHECK(get(&served) + get(&timed_out) + get(&refused) == CROWD * ROUNDS);
     CHECK(get(&canceled) == 0);
@@ -145,7 +145,7 @@ Test(gate, a_crowd_keeps_no_more_than_max_idle)
 static void free_it(void *arg)
 {
     co_pool_free(pool);
-    latch_down(arg);
+    countdown_step(arg);
 }
 
 /*
@@ -155,8 +155,8 @@ static void free_it(void *arg)
 static int free_beside_a_crowd(void *arg)
 {
     struct co_pool_conf conf = {.max = MAX};
-    struct latch done = LATCH(CROWD);
-    struct latch freed = LATCH(1);
+    struct countdown done = COUNTDOWN(CROWD);
+    struct countdown freed = COUNTDOWN(1);
 
     (void)arg;
     pool = co_pool_new(&fake_backend, &fake, &conf);
@@ -167,11 +167,11 @@ static int free_beside_a_crowd(void *arg)
         while (get(&served) < CROWD)
             CHECK(co_yield () == 0);
         start(free_it, &freed);
-        latch_wait(&done);
+        countdown_wait(&done);
         CHECK(get(&canceled) == CROWD);
         CHECK(freed.left == 1);
     }
-    latch_wait(&freed);
+    countdown_wait(&freed);
     CHECK(get(&fake.live) == 0);
     return 0;
 }

@@ -467,13 +467,13 @@ static void free_pool(void *arg)
 {
     co_pool_free(pool);
     set(&freed, 1);
-    latch_down(arg);
+    countdown_step(arg);
 }
 
 static int free_with_users(void *arg)
 {
     struct co_pool_conf conf = {.max = 2};
-    struct latch done = LATCH(1);
+    struct countdown done = COUNTDOWN(1);
     struct co_lease lease;
 
     (void)arg;
@@ -496,7 +496,7 @@ static int free_with_users(void *arg)
     CHECK(get(&freed) == 0 && get(&fake.live) == 1);
     co_lease_keep(&lease);
     co_lease_end(&lease); /* kept or not: the pool closes */
-    latch_wait(&done);
+    countdown_wait(&done);
     CHECK(get(&freed) == 1 && get(&fake.live) == 0);
     return 0;
 }

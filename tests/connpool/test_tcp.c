@@ -10,7 +10,7 @@ TestSuite(tcp, .timeout = 30);
 
 static struct co_pool *pool;
 static char address[64];
-static struct latch server_ended = LATCH(1);
+static struct countdown server_ended = COUNTDOWN(1);
 static int listener = -1;
 
 static int nothing(void *arg)
@@ -57,7 +57,7 @@ static void serve(void *arg)
     (void)arg;
     CHECK(co_serve(listener, answer, NULL) == 0);
     CHECK(co_close(listener) == 0);
-    latch_down(&server_ended);
+    countdown_step(&server_ended);
 }
 
 static void set_up(const struct co_pool_conf *conf)
@@ -74,7 +74,7 @@ static void tear_down(void)
 {
     co_pool_free(pool);
     CHECK(co_hangup(listener) == 0);
-    latch_wait(&server_ended);
+    countdown_wait(&server_ended);
 }
 
 /*
@@ -160,7 +160,7 @@ static int nobody_listens(void *arg)
     (void)arg;
     set_up(NULL);
     CHECK(co_hangup(listener) == 0);
-    latch_wait(&server_ended);
+    countdown_wait(&server_ended);
     CHECK(say("hello\n", false) == -ECONNREFUSED);
     CHECK(stats_of(pool).failed == 1 && stats_of(pool).open == 0);
     co_pool_free(pool);
@@ -179,7 +179,7 @@ static int homes(void *arg)
     set_up(NULL);
     for (int i = 0; i < 50; i++) {
         CO_LEASE(lease, pool);
-        struct co_pool_stats before = stats_of(pool);
+        struct co_pool_counts before = stats_of(pool);
         int home = co_fd_worker(co_lease_fd(&lease));
 
         CHECK(home >= 0);
@@ -188,7 +188,7 @@ static int homes(void *arg)
         CHECK(co_yield () == 0);
         CO_LEASE(again, pool);
         bool here = co_worker() == home;
-        struct co_pool_stats now = stats_of(pool);
+        struct co_pool_counts now = stats_of(pool);
         CHECK(now.reused - before.reused == (here ? 1 : 0));
         CHECK(now.borrowed - before.borrowed == (here ? 0 : 1));
         co_lease_keep(&again);
@@ -216,19 +216,19 @@ static void chat(void *arg)
         CHECK(say(line, false) >= 0);
         (void)add(&exchanges, 1);
     }
-    latch_down(arg);
+    countdown_step(arg);
 }
 
 static int crowd(void *arg)
 {
     struct co_pool_conf conf = {.max = 8};
-    struct latch done = LATCH(CROWD);
+    struct countdown done = COUNTDOWN(CROWD);
 
     (void)arg;
     set_up(&conf);
     for (int i = 0; i < CROWD; i++)
         start(chat, &done);
-    latch_wait(&done);
+    countdown_wait(&done);
     CHECK(get(&exchanges) == CROWD * ROUNDS);
     CHECK(stats_of(pool).leases == CROWD * ROUNDS);
     CHECK(stats_of(pool).opened <= 8 && stats_of(pool).waiting == 0);

@@ -49,44 +49,44 @@ static inline void start(co_fn *fn, void *arg)
 }
 
 /* Counts down to zero; one coroutine may wait for that. */
-struct latch {
+struct countdown {
     pthread_mutex_t lock;
     int left;
     co_ticket waiter;
 };
 
-#define LATCH(count)                                       \
+#define COUNTDOWN(count)                                   \
     {                                                      \
         .lock = PTHREAD_MUTEX_INITIALIZER, .left = (count) \
     }
 
-static inline void latch_down(struct latch *latch)
+static inline void countdown_step(struct countdown *countdown)
 {
     co_ticket waiter = 0;
 
-    pthread_mutex_lock(&latch->lock);
-    if (--latch->left == 0)
-        waiter = latch->waiter;
-    pthread_mutex_unlock(&latch->lock);
+    pthread_mutex_lock(&countdown->lock);
+    if (--countdown->left == 0)
+        waiter = countdown->waiter;
+    pthread_mutex_unlock(&countdown->lock);
     if (waiter != 0)
         (void)co_unpark(waiter, 0);
 }
 
-static inline int latch_commit(co_ticket self, void *arg)
+static inline int countdown_commit(co_ticket self, void *arg)
 {
-    struct latch *latch = arg;
+    struct countdown *countdown = arg;
     int done;
 
-    pthread_mutex_lock(&latch->lock);
-    latch->waiter = self;
-    done = latch->left <= 0;
-    pthread_mutex_unlock(&latch->lock);
+    pthread_mutex_lock(&countdown->lock);
+    countdown->waiter = self;
+    done = countdown->left <= 0;
+    pthread_mutex_unlock(&countdown->lock);
     return done;
 }
 
-static inline void latch_wait(struct latch *latch)
+static inline void countdown_wait(struct countdown *countdown)
 {
-    CHECK(co_park(latch_commit, latch, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE) >= 0);
+    CHECK(co_park(countdown_commit, countdown, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE) >= 0);
 }
 
 /* The backend without sockets. All fields are counted atomically. */
@@ -199,9 +199,9 @@ static inline int number_of(const struct co_lease *lease)
     return lease->conn != NULL ? ((struct fake_conn *)lease->conn)->number : 0;
 }
 
-static inline struct co_pool_stats stats_of(const struct co_pool *pool)
+static inline struct co_pool_counts stats_of(const struct co_pool *pool)
 {
-    struct co_pool_stats stats;
+    struct co_pool_counts stats;
 
     co_pool_stats(pool, &stats);
     return stats;

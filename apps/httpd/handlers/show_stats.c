@@ -18,7 +18,7 @@ static void print_worker(FILE *out, int worker)
 
 static void print_pool(FILE *out, const struct co_pool *pool)
 {
-    struct co_pool_stats s;
+    struct co_pool_counts s;
 
     co_pool_stats(pool, &s);
     fprintf(out, "\n    {\"name\": \"%s\", \"open\": %u, \"idle\": %u, \"waiting\": %u,",

@@ -110,7 +110,7 @@ CO_API int co_lease_fd(const struct co_lease *lease);
     struct co_lease name __attribute__((cleanup(co_lease_end))) = co_lease_begin(pool)
 
 /* Counters of a pool; the sums of its shards, each read once. */
-struct co_pool_stats {
+struct co_pool_counts {
     uint64_t leases;    /* leases that got a connection */
     uint64_t reused;    /* of these, with a connection of this worker's shard */
     uint64_t borrowed;  /* of these, with one of another worker's shard */
@@ -130,7 +130,7 @@ struct co_pool_stats {
  * Reads the counters.
  * Suspends: never. Threads: any.
  */
-CO_API void co_pool_stats(const struct co_pool *pool, struct co_pool_stats *ret_stats);
+CO_API void co_pool_stats(const struct co_pool *pool, struct co_pool_counts *ret_counts);
 
 /*
  * The name the pool was given.
