@@ -70,11 +70,11 @@ static void refresh_answers(struct loop *loop)
     strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
     len = snprintf(answer, sizeof(answer),
                    "HTTP/1.1 200 OK\r\n"
+                   "Date: %s\r\n"
                    "Content-Type: text/plain; charset=utf-8\r\n"
                    "Content-Length: %zu\r\n"
-                   "Date: %s\r\n"
                    "\r\n" BODY,
-                   sizeof(BODY) - 1, date);
+                   date, sizeof(BODY) - 1);
     loop->answer_len = (size_t)len;
     for (size_t i = 0; i < ANSWERS; i++)
         memcpy(loop->answers + i * loop->answer_len, answer, loop->answer_len);
