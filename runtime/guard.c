@@ -32,14 +32,20 @@ static struct {
     _Atomic size_t missing;
 } guards;
 
+/* Old kernels refuse the advice; emulators may accept and ignore it, so a guard is tried out. */
 static bool probe_marker(void)
 {
     void *at = mmap(NULL, guards.page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    bool works;
+    bool works = false;
+    int ends[2];
 
     if (at == MAP_FAILED)
         return false;
-    works = madvise(at, guards.page, MADV_GUARD_INSTALL) == 0;
+    if (pipe2(ends, O_CLOEXEC) == 0) {
+        works = madvise(at, guards.page, MADV_GUARD_INSTALL) == 0 && write(ends[1], at, 1) < 0;
+        (void)close(ends[0]);
+        (void)close(ends[1]);
+    }
     (void)munmap(at, guards.page);
     return works;
 }
