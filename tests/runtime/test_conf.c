@@ -285,8 +285,19 @@ Test(conf, a_repeated_key_is_refused_with_both_lines, .init = begin, .fini = end
 
 Test(conf, threads_are_auto_or_1_to_256, .init = begin, .fini = end)
 {
-    static const char *const bad[] = {"0",   "257",  "100000", "-1",  "two", "",
-                                      "1 2", "Auto", "0x2",    "2.0", "2k",  "99999999999999999999",
+    static const char *const bad[] = {"0",
+                                      "257",
+                                      "100000",
+                                      "-1",
+                                      "two",
+                                      "",
+                                      "1 2",
+                                      "Auto",
+                                      "0x2",
+                                      "2.0",
+                                      "2k",
+                                      "99999999999999999999",
+                                      "18446744073709551618",
                                       "+2"};
     char text[64];
     char message[128];
@@ -335,6 +346,8 @@ Test(conf, numbers_that_overflow_are_refused, .init = begin, .fini = end)
 {
     refused("[site.main]\nbody = 99999999999999g\n",
             "t.ini:2: site.main.body = 99999999999999g: must be a size, 0 or more (units k, m, g)");
+    refused("[site.main]\nbody = 17179869185g\n", /* 1g more than 64 bits hold */
+            "t.ini:2: site.main.body = 17179869185g: must be a size, 0 or more (units k, m, g)");
     refused("[site.main]\nbody = 9223372036854775808\n",
             "t.ini:2: site.main.body = 9223372036854775808: must be a size, 0 or more "
             "(units k, m, g)");
@@ -670,6 +683,8 @@ Test(conf, output_that_cannot_be_written_is_an_error, .init = begin, .fini = end
     cr_assert(full != NULL);
     cr_assert_eq(co_conf_args(&program, tables, 2, 2, argv, full, err, sizeof err), -EIO);
     cr_assert_str_eq(err, "standard output: Input/output error");
+    cr_assert_eq(setvbuf(full, NULL, _IONBF, 0), 0); /* fails at once, not at the end */
+    cr_assert_eq(co_conf_print(full, tables, 2), -EIO);
     (void)fclose(full);
 }
 
@@ -683,6 +698,21 @@ Test(conf, what_only_shows_in_use_is_blamed_on_the_line_that_set_it, .init = beg
     cr_assert_str_eq(err, "--set site.main.listen=[::]:2: address already in use");
     cr_assert_eq(ARGS("--set", "runtime.threads=1"), -EINVAL);
     cr_assert_str_eq(err, "site.main.listen = 127.0.0.1:8080 (default): address already in use");
+}
+
+Test(conf, a_short_name_is_not_suggested_for_any_other)
+{
+    static const struct co_conf_key keys[] = {
+        {.name = "n", .type = CO_CONF_INT, .fallback = "1", .min = 1, .max = INT64_MAX}};
+    int n = 0;
+    struct co_conf_table table = {.section = "x", .keys = keys, .count = 1, .target = &n};
+
+    cr_assert_eq(co_conf_set("x.q=1", &table, 1, err, sizeof err), -EINVAL);
+    cr_assert_str_eq(err, "--set x.q=1: unknown key; --print-config lists all");
+    /* The field's own width counts as well as the range. */
+    cr_assert_eq(co_conf_set("x.n=4294967297", &table, 1, err, sizeof err), -EINVAL);
+    cr_assert_eq(co_conf_set("x.n=2147483647", &table, 1, err, sizeof err), 0);
+    cr_assert_eq(n, INT32_MAX);
 }
 
 Test(conf, a_mistake_in_a_table_is_found_at_once, .init = begin, .fini = end)
@@ -748,10 +778,28 @@ Test(conf, a_shorter_struct_of_an_older_program_leaves_newer_fields_at_their_def
     cr_assert_eq(taken.threads, 3);
     cr_assert_eq(taken.grace, 10 * CO_SEC);
     cr_assert_eq(taken.size, sizeof taken);
+    conf.grace = CO_SEC;
     conf.size = sizeof conf + 8;
     cr_assert_eq(co__conf_take(&taken, &conf), -EINVAL);
     conf.size = 0;
     cr_assert_eq(co__conf_take(&taken, &conf), -EINVAL);
+}
+
+Test(conf, a_file_cut_short_at_any_byte_is_loaded_or_refused_on_its_last_line, .init = begin,
+     .fini = end)
+{
+    char *whole = printed();
+    char where[32];
+    int line = 1;
+
+    for (size_t len = 0; whole[len]; line += whole[len++] == '\n') {
+        write_bytes(whole, len);
+        if (co_conf_load("t.ini", tables, 2, err, sizeof err) == 0)
+            continue;
+        (void)snprintf(where, sizeof where, "t.ini:%d: ", line);
+        cr_assert(strncmp(err, where, strlen(where)) == 0);
+    }
+    free(whole);
 }
 
 /* A small generator, so that a failing round can be run again. */

@@ -111,6 +111,19 @@ Test(cpus, in_a_container_the_root_of_the_mount_counts, .init = begin, .fini = e
     cr_assert_eq(of_eight("0::/../other\n"), 4);
 }
 
+Test(cpus, a_path_that_leads_out_of_the_mount_is_not_followed, .init = begin, .fini = end)
+{
+    char mount[PATH_MAX];
+    char own[PATH_MAX];
+
+    put("own", "0::/../other\n");
+    put("other/cpu.max", "100000 100000\n");
+    put("mount/cpu.max", "400000 100000\n");
+    (void)snprintf(mount, sizeof mount, "%s/mount", root);
+    (void)snprintf(own, sizeof own, "%s/own", root);
+    cr_assert_eq(co__cpus_quota(mount, own, 8), 4);
+}
+
 Test(cpus, a_quota_of_version_1_counts_too, .init = begin, .fini = end)
 {
     put("cpu,cpuacct/a/cpu.cfs_quota_us", "250000\n");
@@ -120,6 +133,9 @@ Test(cpus, a_quota_of_version_1_counts_too, .init = begin, .fini = end)
     cr_assert_eq(of_eight("12:memory:/a\n4:cpu,cpuacct:/a\n1:name=systemd:/a\n0::/a\n"), 3);
     cr_assert_eq(of_eight("4:cpu,cpuacct:/\n"), 8);
     cr_assert_eq(of_eight("4:cpuset,cpuacct:/a\n"), 8);
+    put("cpuset,cpuacct/cpu.cfs_quota_us", "100000\n");
+    put("cpuset,cpuacct/cpu.cfs_period_us", "100000\n");
+    cr_assert_eq(of_eight("4:cpuset,cpuacct:/\n"), 8);
     put("cpu/cpu.cfs_quota_us", "500000\n");
     put("cpu/cpu.cfs_period_us", "100000\n");
     cr_assert_eq(of_eight("4:cpu:/nowhere\n"), 5);

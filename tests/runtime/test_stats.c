@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define THREADS 4
-#define ADDS    20000
+#define ADDS    100000
 
 /* The thread that play_worker was last called on is that worker; all others are none. */
 static pthread_t actor;
@@ -191,11 +191,15 @@ Test(stats, a_reset_clears_every_row_and_keeps_the_names)
     cr_assert_str_eq(co_stat_name(id), "requests");
 }
 
+/* Lets the threads of a test begin together. */
+static pthread_barrier_t start;
+
 static void *add_many(void *arg)
 {
     int id = co_stat_register("shared", "Counted by all.", CO_STAT_COUNTER);
 
     (void)arg;
+    (void)pthread_barrier_wait(&start);
     for (int i = 0; i < ADDS; i++)
         co_stat_add(id, 1);
     return NULL;
@@ -203,6 +207,7 @@ static void *add_many(void *arg)
 
 static void *own_row(void *arg)
 {
+    (void)pthread_barrier_wait(&start);
     for (int i = 0; i < ADDS; i++)
         co__stat(co__stat_row((int)(intptr_t)arg), CO__STAT_RUN);
     return NULL;
@@ -212,6 +217,7 @@ static void *read_all(void *arg)
 {
     char text[256];
 
+    (void)pthread_barrier_wait(&start);
     for (int i = 0; i < 200; i++) {
         (void)co_stats_prometheus(text, sizeof text);
         cr_assert(co_stat_total(CO__STAT_RUN) <= (int64_t)THREADS * ADDS);
@@ -225,6 +231,7 @@ Test(stats, nothing_is_lost_when_threads_count_and_read_at_once)
     int n = 0;
 
     workers = THREADS;
+    cr_assert_eq(pthread_barrier_init(&start, NULL, 2 * THREADS + 1), 0);
     for (int i = 0; i < THREADS; i++) {
         cr_assert_eq(pthread_create(&threads[n++], NULL, add_many, NULL), 0);
         cr_assert_eq(pthread_create(&threads[n++], NULL, own_row, (void *)(intptr_t)i), 0);
