@@ -2,9 +2,8 @@
 /*
  * The chunk decoder, a state machine of one octet each.
  *
- *   SIZE -> (EXT_*) -> SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE ...          chunks
- *   SIZE_LF of size 0 -> LINE -> NAME -> VALUE -> VALUE_LF -> LINE ... -> END_LF -> DONE   
- *   trailers
+ *   chunks:    SIZE -> (EXT_*) -> SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE ...
+ *   trailers:  SIZE_LF of size 0 -> LINE -> NAME -> VALUE -> VALUE_LF -> LINE ... -> END_LF -> DONE
  *
  * Every line ends with CR LF and nothing else: erratum 7633 of RFC 9112 asked for a lenient LF and
  * was refused.

@@ -116,7 +116,8 @@ int co_http_serve_on(int lfd, const struct co_http_conf *conf, const struct co_h
     r = server_init(server, conf, routes, ctx);
     if (r == 0) {
         r = accept_all(server, lfd);
-        /* From here on clients are refused, and do not queue up for what may take the grace time. */
+        /* From here on clients are refused, and do not queue for as long as the last answer
+         * takes. */
         (void)co_shutdown(lfd, SHUT_RD);
         /* relaxed: a hint for connections that go on. */
         atomic_store_explicit(&server->closing, true, memory_order_relaxed);

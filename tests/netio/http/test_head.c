@@ -58,8 +58,8 @@ static void expect_take(const char *text, size_t len, int want)
     guard_close(&guard);
 }
 
-#define EXPECT_WHOLE(literal)           expect_take(literal, sizeof(literal) - 1, sizeof(literal) - 1)
-#define EXPECT_REFUSED(status, literal) expect_take(literal, sizeof(literal) - 1, -(status))
+#define EXPECT_WHOLE(text)           expect_take(text, sizeof(text) - 1, sizeof(text) - 1)
+#define EXPECT_REFUSED(status, text) expect_take(text, sizeof(text) - 1, -(status))
 /* A field line in a request that is well otherwise. */
 #define FIELD(line) "GET / HTTP/1.1\r\nHost: a\r\n" line "\r\n\r\n"
 

@@ -16,9 +16,6 @@
  * Each request runs in a coroutine of its own until it is answered; an idle connection holds
  * neither a stack nor a buffer. What a request hands out (texts, body, memory) lives until its
  * handler returns.
- *
- * The functions that take a request or a response are for its handler, in the coroutine that runs
- * it.
  */
 #ifndef CO_HTTP_H
 #define CO_HTTP_H
@@ -96,37 +93,39 @@ CO_API CO_NODISCARD int co_http_serve_on(int lfd, const struct co_http_conf *con
 
 /*
  * The method as sent: "GET".
- * Returns: never NULL. Suspends: never.
+ * Returns: never NULL. Suspends: never. Threads: the handler's coroutine.
  */
 CO_API const char *co_http_method(const struct co_http_req *req);
 
 /*
  * The path of the target, percent-decoded; it holds no NUL and no "." or ".." segment.
- * Returns: never NULL, begins with '/' (or is "*" for OPTIONS). Suspends: never.
+ * Returns: never NULL, begins with '/' (or is "*" for OPTIONS). Suspends: never. Threads: the
+ *   handler's coroutine.
  */
 CO_API const char *co_http_path(const struct co_http_req *req);
 
 /*
  * What follows the '?' of the target, as sent.
- * Returns: "" if there is none, never NULL. Suspends: never.
+ * Returns: "" if there is none, never NULL. Suspends: never. Threads: the handler's coroutine.
  */
 CO_API const char *co_http_query(const struct co_http_req *req);
 
 /*
  * The part of the path that stands for {name} or {name...} in the route, percent-decoded.
- * Returns: NULL if the route has no such name, or out of memory. Suspends: never.
+ * Returns: NULL if the route has no such name, or out of memory. Suspends: never. Threads: the
+ *   handler's coroutine.
  */
 CO_API const char *co_http_param(struct co_http_req *req, const char *name);
 
 /*
  * The value of the first field of this name, in any case of letters, without blanks around it.
- * Returns: NULL if there is none. Suspends: never.
+ * Returns: NULL if there is none. Suspends: never. Threads: the handler's coroutine.
  */
 CO_API const char *co_http_header(const struct co_http_req *req, const char *name);
 
 /*
- * The minor version of the protocol: 1 for HTTP/1.1, 0 for HTTP/1.0.
- * Suspends: never.
+ * The minor version of the protocol.
+ * Returns: 1 for HTTP/1.1, 0 for HTTP/1.0. Suspends: never. Threads: the handler's coroutine.
  */
 CO_API int co_http_minor(const struct co_http_req *req);
 
@@ -135,22 +134,22 @@ CO_API int co_http_minor(const struct co_http_req *req);
  * waits for "100 Continue" gets it here. A body without bytes gives an empty text.
  * Returns: 0, with the bytes (followed by a NUL that is not counted) and their number; -EMSGSIZE
  *   over the limit; -EBADMSG for wrong framing; -ETIMEDOUT; -ECONNRESET if the stream ended before;
- *   -EINVAL after co_http_read; -ENOMEM; -ECANCELED. Suspends: yes.
+ *   -EINVAL after co_http_read; -ENOMEM; -ECANCELED. Suspends: yes. Threads: the handler's
+ *   coroutine.
  */
 CO_API CO_NODISCARD int co_http_body(struct co_http_req *req, const char **ret_data,
                                      size_t *ret_len);
 
 /*
- * Reads the next piece of the body, for bodies too large to keep; the limit of the route holds here
- * too.
+ * Reads the next piece of the body, for bodies too large to keep, up to the limit of the route.
  * Returns: bytes read, at least 1; 0 at the end of the body (or if cap is 0); errors as
- *   co_http_body, -EINVAL after that. Suspends: yes.
+ *   co_http_body, -EINVAL after that. Suspends: yes. Threads: the handler's coroutine.
  */
 CO_API CO_NODISCARD ssize_t co_http_read(struct co_http_req *req, void *buf, size_t cap);
 
 /*
  * Memory, 16-aligned, not cleared, that is freed when the handler has returned.
- * Returns: NULL if out of memory. Suspends: never.
+ * Returns: NULL if out of memory. Suspends: never. Threads: the handler's coroutine.
  */
 CO_API CO_NODISCARD void *co_http_alloc(struct co_http_req *req, size_t size);
 
@@ -158,8 +157,8 @@ CO_API CO_NODISCARD void *co_http_alloc(struct co_http_req *req, size_t size);
  * Adds a field to the answer; call it before the answering function. The texts are copied.
  * Returns: 0; -EINVAL for a name that is no token, for a value with CR, LF, NUL or other control
  *   characters, and for what the engine writes itself (Connection, Content-Length, Date,
- *   Transfer-Encoding, and Content-Type, which the answering functions take); -EALREADY behind an
- *   answer; -ENOMEM. Suspends: never.
+ *   Content-Type, Transfer-Encoding); -EALREADY behind an answer; -ENOMEM. Suspends: never.
+ *   Threads: the handler's coroutine.
  */
 CO_API CO_NODISCARD int co_http_set(struct co_http_rsp *rsp, const char *name, const char *value);
 
@@ -170,26 +169,27 @@ CO_API CO_NODISCARD int co_http_set(struct co_http_rsp *rsp, const char *name, c
  * much.
  * Returns: 0; -EINVAL for a status outside 200 to 599 or a type with control characters; -EALREADY
  *   if there is an answer; -ENOMEM; if the request's body turned out bad (then the client is told
- *   that instead) as co_http_body; if it could not be sent, as co_send. Suspends: yes.
+ *   that instead) as co_http_body; if it could not be sent, as co_send. Suspends: yes. Threads: the
+ *   handler's coroutine.
  */
 CO_API int co_http_send(struct co_http_rsp *rsp, int status, const char *type, const void *data,
                         size_t len);
 
 /*
  * co_http_send with a text of type text/plain in UTF-8.
- * Returns, Suspends: as co_http_send.
+ * Returns, Suspends, Threads: as co_http_send.
  */
 CO_API int co_http_text(struct co_http_rsp *rsp, int status, const char *text);
 
 /*
  * co_http_send with a text of type application/json.
- * Returns, Suspends: as co_http_send.
+ * Returns, Suspends, Threads: as co_http_send.
  */
 CO_API int co_http_json(struct co_http_rsp *rsp, int status, const char *json);
 
 /*
  * co_http_text with a text made as by printf.
- * Returns, Suspends: as co_http_send; -EINVAL for a format that fails.
+ * Returns, Suspends, Threads: as co_http_send; -EINVAL for a format that fails.
  */
 CO_API int co_http_printf(struct co_http_rsp *rsp, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
