@@ -98,6 +98,8 @@ static void report(int sig, uintptr_t fault, struct co__frame frame, uintptr_t l
     co__text_str(&text, "; the calls, for addr2line(1):\n");
     chain_walk(&chain, frame, low, low + size);
     chain_text(&text, &chain);
+    if (chain.length < 3) /* even the function that a coroutine starts with has one below it */
+        co__text_str(&text, "  (code built with -fno-omit-frame-pointer shows its callers)\n");
     co__text_str(&text,
                  "  To give it more: raise [runtime] stack_size, or stack_size in its co_opts.\n");
     co__text_write(&text, STDERR_FILENO);

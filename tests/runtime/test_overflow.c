@@ -137,6 +137,7 @@ static void check_report(const struct death *death, size_t size)
     cr_assert_says(death, "stack_size");
     cr_assert_says(death, "#0 test_");
     cr_assert_says(death, " frames\n");
+    cr_assert_null(strstr(death->text, "-fno-omit-frame-pointer"), "said: %s", death->text);
 }
 
 Test(overflow, a_coroutine_that_recurses_for_ever_is_named)
@@ -256,6 +257,7 @@ Test(overflow, a_stray_write_into_a_guard_is_reported_too)
     run_child(&death, write_in_guard);
     cr_assert_eq(death.sig, SIGSEGV);
     cr_assert_says(&death, "corvid: stack overflow");
+    cr_assert_says(&death, "-fno-omit-frame-pointer"); /* for the chain is not on that stack */
     teardown();
 }
 
