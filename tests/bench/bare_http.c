@@ -2,16 +2,17 @@
 /*
  * bare_http - the least a server can do, to measure ours against.
  *
- * Frozen: this program was written before the engine it judges and is not tuned afterwards, neither up
- * nor down; a change to it makes older figures worthless and has to say so in its commit message. It
- * uses nothing of Corvid and is compiled on its own (tools/bench).
+ * Frozen: this program was written before the engine it judges and is not tuned afterwards,
+ * neither up nor down; a change to it makes older figures worthless and has to say so in its
+ * commit message. It uses nothing of Corvid and is compiled on its own (tools/bench).
  *
  * The main thread accepts and deals the connections out in turn, so that each thread owns the same
- * number. Each other thread waits on an epoll of its own: one epoll_wait for a batch, then for each
- * connection one recv, a search for the blank lines that end requests, and one send with an answer to
- * each. The answer has the same bytes as httpd's /plaintext, Date included. Edge-triggered, since
- * level-triggered descriptors go back to the ready list and are asked a second time by each wait.
- * There is no more to it: any request that ends gets the answer, whatever it says.
+ * number. Each other thread waits on an epoll of its own: one epoll_wait for a batch, then for
+ * each connection one recv, a search for the blank lines that end requests, and one send with an
+ * answer to each. The answer has the same bytes as httpd's /plaintext, Date included. It waits for
+ * edges, since level-triggered descriptors go back to the ready list and are asked a second
+ * time by each wait. There is no more to it: any request that ends gets the answer, whatever it
+ * says.
  *
  * usage: bare_http PORT [THREADS]      (127.0.0.1, 2 threads)
  */
@@ -81,7 +82,7 @@ static void refresh_answers(struct loop *loop)
     loop->second = now;
 }
 
-/* Counts the requests that end in [data, data + len); stores where the first unfinished one begins. */
+/* Counts the requests that end in [data, data + len), and says where the unfinished one begins. */
 static size_t count_requests(const char *data, size_t len, size_t *ret_rest)
 {
     size_t count = 0;
@@ -113,7 +114,7 @@ static int send_answers(struct loop *loop, int fd, size_t count)
     return 0;
 }
 
-/* One recv and what it brought. Returns 1 if there may be more to receive, 0 if not, -1 at the end. */
+/* One recv and what it brought. Returns 1 if there may be more to receive, 0 if not, -1 to end. */
 static int serve_once(struct loop *loop, struct conn *conn)
 {
     char *input = loop->input;

@@ -2,20 +2,21 @@
 /*
  * nesting - what a wake-up costs when epoll and libuv share a thread, for both ways to nest them.
  *
- * A worker has sockets in an edge-triggered epoll of its own and a libuv loop beside it. It can sleep
+ * A worker has sockets in an edge-triggered epoll of its own and a libuv loop beside it. It
+ * can sleep
  *
- *   inside   in uv_run(ONCE): the epoll hangs in libuv's loop by one uv_poll_t, whose callback drains
- *            it with epoll_wait(0);
- *   outside  in epoll_pwait2 on its own epoll, which holds libuv's backend descriptor and an eventfd
- *            for wake-ups (both level-triggered); uv_run(NOWAIT) is called only when the backend is
- *            ready or one of its timers is due.
+ *   inside   in uv_run(ONCE): the epoll hangs in libuv's loop by one uv_poll_t, whose callback
+ *            drains it with epoll_wait(0);
+ *   outside  in epoll_pwait2 on its own epoll, which holds libuv's backend descriptor and an
+ *            eventfd for wake-ups (both level-triggered); uv_run(NOWAIT) is called only when the
+ *            backend is ready or one of its timers is due.
  *
- * A server thread of either kind echoes messages of 64 bytes over TCP pairs on the loopback interface; a
- * client thread keeps one message under way on each, from another processor, since a wake-up across
- * processors costs more than one on the same. With one pair every message is a sleep and a wake-up; with
- * 64 the thread is busy and takes them in batches. Prints CPU time and sleeps per message, of the server
- * thread alone. `tools/bench nesting` alternates the ways and makes the ratios;
- * docs/decisions/0001-epoll-outside-libuv-inside.md has what came of it.
+ * A server thread of either kind echoes messages of 64 bytes over TCP pairs on the loopback
+ * interface; a client thread keeps one message under way on each, from another processor, since a
+ * wake-up across processors costs more than one on the same. With one pair every message is a
+ * sleep and a wake-up; with 64 the thread is busy and takes them in batches. Prints CPU time and
+ * sleeps per message, of the server thread alone. `tools/bench nesting` alternates the ways and
+ * makes the ratios; docs/decisions/0001-epoll-outside-libuv-inside.md has what came of it.
  *
  * usage: nesting inside|outside CONNECTIONS MESSAGES      (messages of all connections together)
  */
@@ -146,7 +147,7 @@ static void sleep_outside(struct server *server)
     struct epoll_event events[BATCH];
 
     while (server->open > 0) {
-        /* Milliseconds, -1 for no timer; of a loop without handles libuv says 0, which would spin. */
+        /* Milliseconds, -1 for never; of a loop without handles libuv says 0, which would spin. */
         int left = uv_loop_alive(&server->loop) ? uv_backend_timeout(&server->loop) : -1;
         struct timespec limit = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000L};
         int n = epoll_pwait2(server->epoll, events, BATCH, left < 0 ? NULL : &limit, NULL);
