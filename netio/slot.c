@@ -115,7 +115,7 @@ static __attribute__((constructor)) void hook_up(void)
     co__poll_deliver_to(deliver);
     co__fd_close_by(co_close);
     (void)co__on_drain(drain);
-    (void)!co_stat_register_reader("net.sockets", "descriptors that the worker's loop owns",
+    (void)!co_stat_register_reader("net_sockets", "descriptors that the worker's loop owns",
                                    CO_STAT_GAUGE, read_sockets, NULL);
 }
 

@@ -9,7 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TICK_MS = 1 };
+#define TICK     CO_MS
+#define PATIENCE CO_SEC
 
 /* What the watchdog remembers of a worker. */
 struct sight {
@@ -26,7 +27,7 @@ static void look_at(struct co__worker *w, struct sight *sight, int64_t now)
     uint32_t turn = atomic_load_explicit(&w->turn, memory_order_relaxed);
     bool running = atomic_load_explicit(&w->state, memory_order_relaxed) == CO__RUNNING;
     uint32_t was = atomic_load_explicit(&w->stuck, memory_order_relaxed);
-    uint32_t stuck = running && turn == sight->turn && now - sight->since >= TICK_MS * CO_MS;
+    uint32_t stuck = running && turn == sight->turn && now - sight->since >= TICK;
 
     if (!running || turn != sight->turn)
         *sight = (struct sight){.turn = turn, .since = now};
@@ -44,7 +45,7 @@ static void look_at(struct co__worker *w, struct sight *sight, int64_t now)
 
 static void tick(void)
 {
-    struct timespec span = {.tv_nsec = TICK_MS * CO_MS};
+    struct timespec span = {.tv_nsec = TICK};
     int64_t now;
 
     (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
@@ -59,48 +60,79 @@ static void tick(void)
 /* The grace time is over: sticky cancel for every coroutine, and nothing new starts. */
 static void cancel_all(void)
 {
-    /* seq_cst: first the phase, then the flags; against a start's "reset the flag, then look at the phase". */
-    atomic_store_explicit(&co__rt.phase, CO__CANCEL, memory_order_seq_cst);
+    int phase = CO__DRAIN;
+
+    /* seq_cst: first the phase, then the flags; against a start's "reset the flag, then look at the phase". Only from
+     * DRAIN: the runtime may have come to its end meanwhile. */
+    if (!atomic_compare_exchange_strong_explicit(&co__rt.phase, &phase, CO__CANCEL,
+                                                 memory_order_seq_cst,
+                                                 memory_order_relaxed /* nothing follows */))
+        return;
     for (uint32_t i = 1; i < co__coro_limit(); i++)
         co__cancel(co__coro_at(i));
 }
 
-static void name_the_stuck(void)
+/* Whether a worker has run the same turn for a while: it computes, and nothing can stop it. */
+static bool anyone_computes(void)
 {
+    bool computes = false;
+
     for (int i = 0; i < co__rt.count; i++) {
-        /* relaxed: a hint; the handler looks again. */
-        if (atomic_load_explicit(&co__rt.workers[i].running, memory_order_relaxed))
+        /* relaxed: written by this thread. */
+        if (atomic_load_explicit(&co__rt.workers[i].stuck, memory_order_relaxed)) {
             co__stall_report(&co__rt.workers[i], sights[i].since, true);
+            computes = true;
+        }
     }
-    (void)usleep(10 * 1000); /* for the reports; the process is about to end */
+    if (computes)
+        (void)usleep(10 * 1000); /* for the reports: the process is about to end */
+    return computes;
+}
+
+/*
+ * Keeps the grace time. Returns: when to look again; -ETIME when the runtime has to be given up: at twice the grace time if
+ * somebody still computes, some time later if there are still coroutines that neither compute nor end.
+ */
+static int64_t mind_grace(int phase)
+{
+    int64_t cancel_at = co__rt.grace_at;
+    int64_t give_up_at = cancel_at + co__rt.conf.grace;
+    int64_t now = co_now();
+
+    if (phase < CO__CANCEL) {
+        if (now < cancel_at)
+            return cancel_at;
+        cancel_all();
+    }
+    if (now < give_up_at)
+        return give_up_at;
+    if (anyone_computes() || now >= give_up_at + co__rt.conf.grace + PATIENCE)
+        return -ETIME;
+    return now + TICK;
 }
 
 int co__watchdog(void)
 {
+    int64_t start = co_now();
+
+    for (int i = 0; i < co__rt.count; i++)
+        sights[i] = (struct sight){.since = start};
     for (;;) {
         /* acquire: pairs with the stores of the phase and with co__rt.grace_at before that of DRAIN. */
         int phase = atomic_load_explicit(&co__rt.phase, memory_order_acquire);
-        int64_t wake_at = CO_NEVER;
+        int64_t look_at_latest = CO_NEVER;
         uint32_t counts;
 
         if (phase == CO__STOP)
             return 0;
         if (phase >= CO__DRAIN) {
-            int64_t now = co_now();
-
-            wake_at = co__rt.grace_at + (phase == CO__CANCEL ? co__rt.conf.grace : 0);
-            if (now >= wake_at && phase == CO__CANCEL) {
-                name_the_stuck();
+            look_at_latest = mind_grace(phase);
+            if (look_at_latest < 0)
                 return -ETIME;
-            }
-            if (now >= wake_at) {
-                cancel_all();
-                continue;
-            }
         }
         if (co__idle_anyone_awake(&co__rt.idle, &counts))
             tick();
         else
-            co__futex_wait(&co__rt.idle.counts, counts, wake_at);
+            co__futex_wait(&co__rt.idle.counts, counts, look_at_latest);
     }
 }
