@@ -26,10 +26,12 @@ static void two_digits(char *dst, int n)
 
 void co__date_format(int64_t seconds, char *dst)
 {
+    static const char shape[CO__DATE_LEN + 1] = "Thu, 01 Jan 1970 00:00:00 GMT";
     static const char days[] = "ThuFriSatSunMonTueWed"; /* 1970-01-01 was a Thursday */
     static const char months[] = "MarAprMayJunJulAugSepOctNovDecJanFeb";
-    int64_t day = seconds / 86400;
-    int rest = (int)(seconds % 86400);
+    int64_t since = seconds < 0 ? 0 : seconds; /* a clock that was never set may run before 1970 */
+    int64_t day = since / 86400;
+    int rest = (int)(since % 86400);
     /* Years that begin in March end with the leap day, so lengths of months need no table. */
     int64_t z = day + 719468, era = z / 146097, doe = z % 146097;
     int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
@@ -37,7 +39,8 @@ void co__date_format(int64_t seconds, char *dst)
     int month = (5 * doy + 2) / 153;
     int year = (int)(yoe + era * 400) + (month >= 10);
 
-    memcpy(dst, "Thu, 01 Jan 1970 00:00:00 GMT", CO__DATE_LEN);
+    for (size_t i = 0; i < CO__DATE_LEN; i++)
+        dst[i] = shape[i];
     memcpy(dst, days + day % 7 * 3, 3);
     two_digits(dst + 5, doy - (153 * month + 2) / 5 + 1);
     memcpy(dst + 8, months + (size_t)month * 3, 3);
