@@ -21,6 +21,8 @@
 /* Names of sections and keys are shown in messages at most this long. */
 #define SHOWN_NAME  64
 #define SHOWN_VALUE 96
+/* So much of a line that is too long, which is still to contain its key. */
+#define SHOWN_START 32
 /* The largest file, so that no device or mistaken file is read without end. */
 #define FILE_MAX ((size_t)1 << 20)
 
@@ -220,7 +222,9 @@ static char *read_line(char *buf, int num, void *stream)
         }
     }
     if (len > limit) {
-        fail(reading, "the line is too long: must have at most %zu bytes", limit);
+        char shown[SHOWN_START];
+        co__conf_show(line, shown, sizeof shown);
+        fail(reading, "%s: the line must have at most %zu bytes", shown, limit);
         return NULL;
     }
     memcpy(buf, line, len);

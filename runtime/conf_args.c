@@ -31,8 +31,8 @@ static void print_key(FILE *out, const struct co_conf_key *key, const void *targ
 
     co__conf_rule(key, rule, sizeof rule);
     co__conf_format(key, target, value, sizeof value);
-    (void)fprintf(out, "; %s\n; %s; default: %s\n%s = %s\n", key->meaning, rule, key->fallback,
-                  key->name, value);
+    (void)fprintf(out, "; %s\n; %s; default: %s\n%s = %s\n", key->meaning, rule,
+                  key->fallback[0] ? key->fallback : "none", key->name, value);
 }
 
 int co_conf_print(FILE *out, const struct co_conf_table *tables, size_t n)

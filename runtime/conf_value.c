@@ -261,6 +261,7 @@ void co__conf_format(const struct co_conf_key *key, const void *target, char *bu
 {
     const char *word;
     int64_t value;
+    int64_t other;
     size_t len;
 
     if (key->type == CO_CONF_STRING) {
@@ -283,15 +284,17 @@ void co__conf_format(const struct co_conf_key *key, const void *target, char *bu
         word = choice_word(key->choices, value, &len);
         (void)snprintf(buf, cap, "%.*s", (int)len, word);
         break;
-    case CO_CONF_AUTO:
-        if (value == 0) {
-            (void)snprintf(buf, cap, "auto");
-            break;
-        }
-        format_number(key->type, value, buf, cap);
-        break;
     default:
-        format_number(key->type, value, buf, cap);
+        if (value == 0 && key->type == CO_CONF_AUTO)
+            word = "auto";
+        else if (parse_number(key->type, key->fallback, &other) == 0 && other == value)
+            word = key->fallback; /* 60s, and not 1m, if the default says so */
+        else
+            word = NULL;
+        if (word)
+            (void)snprintf(buf, cap, "%s", word);
+        else
+            format_number(key->type, value, buf, cap);
     }
 }
 

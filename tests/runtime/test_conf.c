@@ -101,12 +101,14 @@ static void end(void)
         (void)rmdir(folder);
 }
 
+/* Writes over what is there: file systems make emptying a file and filling it again slow. */
 static void write_bytes(const void *text, size_t len)
 {
-    int fd = open("t.ini", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = open("t.ini", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
     cr_assert(fd >= 0);
     cr_assert_eq(write(fd, text, len), (ssize_t)len);
+    cr_assert_eq(ftruncate(fd, (off_t)len), 0);
     cr_assert_eq(close(fd), 0);
 }
 
@@ -397,10 +399,10 @@ Test(conf, a_line_of_198_bytes_is_read_whole_and_one_more_is_refused, .init = be
     cr_assert_eq(strlen(site.title), 190u);
     memset(text + start, 'x', 191);
     memcpy(text + start + 191, "\n", 2);
-    refused(text, "t.ini:2: the line is too long: must have at most 198 bytes");
+    refused(text, "t.ini:2: title = xxxxxxxxxxxxxxxxxxxx...: the line must have at most 198 bytes");
     memset(text + start, 'x', 1000);
     text[start + 1000] = '\0';
-    refused(text, "t.ini:2: the line is too long: must have at most 198 bytes");
+    refused(text, "t.ini:2: title = xxxxxxxxxxxxxxxxxxxx...: the line must have at most 198 bytes");
     memcpy(text + strlen("[site.main]\n"), ";", 1); /* a comment of any length is none of it */
     loads(text);
 }
@@ -583,7 +585,7 @@ Test(conf, printed_settings_have_meaning_range_and_default, .init = begin, .fini
     cr_assert(strstr(text, "signals = on\n") != NULL);
     cr_assert(strstr(text, "\n\n[site.main]\n; host:port\n") != NULL);
     cr_assert(strstr(text, "default: false\nverbose = false\n") != NULL);
-    cr_assert(strstr(text, "idle = 1m\n") != NULL);
+    cr_assert(strstr(text, "default: 60s\nidle = 60s\n") != NULL);
     free(text);
 }
 

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define THREADS 4
-#define ADDS    100000
+#define ADDS    1000000
 
 /* The thread that play_worker was last called on is that worker; all others are none. */
 static pthread_t actor;
