@@ -43,7 +43,7 @@ struct co_conf {
     int offload_threads;    /* threads for blocking calls */
     int64_t stall_report;   /* ns without a suspension until a coroutine is reported; 0: never */
     int64_t grace;          /* ns from co_stop until coroutines are cancelled */
-    int signals;            /* 1: SIGTERM and SIGINT stop the runtime, SIGUSR1 lists coroutines */
+    int signals;            /* 1: SIGTERM and SIGINT stop the runtime */
 };
 
 /* What a key takes, and the C type of the field it sets. */

@@ -64,7 +64,8 @@ CO_API bool co_unpark(co_ticket ticket, int result);
 
 /*
  * What every call that may suspend does first: a call that finds cancel or a passed deadline fails before it
- * has done anything; a coroutine whose calls always succeed yields after 128 of them.
+ * has done anything; a coroutine whose calls always succeed yields after 128 of them, or when others have waited for
+ * milliseconds.
  * Returns: 0; -ECANCELED; -ETIMEDOUT; -EPERM outside a coroutine. Suspends: when the budget is used up.
  * Threads: any.
  */

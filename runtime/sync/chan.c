@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chan.c - channels after Hoare's CSP, with Go's rules for closing and select.
+ *
+ * Everything of a channel is under its latch. Invariants:
+ *   receivers wait only while the buffer is empty and no sender waits;
+ *   senders wait only while the buffer is full (always so if the capacity is 0);
+ *   nobody waits on a closed channel.
+ * A select waits with one waiter per case, all with the same ticket, so one claim wins: the claim's result names the case.
+ * It holds the latches of all its channels, taken in the order of their addresses, while it looks and while it links its
+ * waiters; so two selects that wait for each other cannot miss each other. Who finds a waiter claims it first, then moves the
+ * value, then finishes it; a waiter that cannot be claimed any more has gone, and keeps its value.
+ */
+#include <co/chan.h>
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ON_STACK = 16 };
+
+struct co_chan {
+    struct co_latch latch;
+    int closed;
+    size_t size;
+    size_t capacity;
+    size_t count; /* values in the buffer */
+    size_t first; /* of them */
+    struct co_waitlist receivers;
+    struct co_waitlist senders;
+    unsigned char buffer[];
+};
+
+struct co_chan *co_chan_new(size_t size, size_t capacity)
+{
+    struct co_chan *chan;
+    size_t bytes;
+
+    if (__builtin_mul_overflow(size, capacity, &bytes) ||
+        __builtin_add_overflow(bytes, sizeof *chan, &bytes))
+        return NULL;
+    chan = malloc(bytes);
+    if (chan)
+        *chan = (struct co_chan){.size = size, .capacity = capacity};
+    return chan;
+}
+
+void co_chan_free(struct co_chan *chan)
+{
+    assert(!chan || (!chan->receivers.head && !chan->senders.head));
+    free(chan);
+}
+
+/* ---- moving values; under the latch ---- */
+
+static void copy(const struct co_chan *chan, void *to, const void *from)
+{
+    if (chan->size > 0)
+        memcpy(to, from, chan->size);
+}
+
+static void *place(struct co_chan *chan, size_t offset)
+{
+    return chan->buffer + (chan->first + offset) % chan->capacity * chan->size;
+}
+
+static struct co_case *case_of(struct co_waiter *waiter)
+{
+    return (struct co_case *)(void *)((char *)waiter - offsetof(struct co_case, waiter));
+}
+
+/*
+ * Claims the first waiter of the list for its case. Returns: the case, whose value may be moved; *ret_ticket is to be finished.
+ */
+static struct co_case *claim(struct co_waitlist *list, co_ticket *ret_ticket)
+{
+    while (list->head) {
+        struct co_case *waiting = case_of(list->head);
+
+        *ret_ticket = co_waitlist_claim_first(list, waiting->index + 1);
+        if (*ret_ticket)
+            return waiting;
+    }
+    return NULL;
+}
+
+/* Returns: 0, -EPIPE, or -EAGAIN; a receiver that got the value is to be finished. */
+static int send_now(struct co_chan *chan, const void *value, co_ticket *ret_ticket)
+{
+    struct co_case *receiver;
+
+    if (chan->closed)
+        return -EPIPE;
+    receiver = claim(&chan->receivers, ret_ticket);
+    if (receiver) {
+        copy(chan, receiver->value, value);
+        receiver->result = 1;
+        return 0;
+    }
+    if (chan->count == chan->capacity)
+        return -EAGAIN;
+    copy(chan, place(chan, chan->count++), value);
+    return 0;
+}
+
+/* Returns: 1, 0 (closed), or -EAGAIN; a sender whose value was taken is to be finished. */
+static int recv_now(struct co_chan *chan, void *ret_value, co_ticket *ret_ticket)
+{
+    struct co_case *sender;
+
+    if (chan->count > 0) {
+        copy(chan, ret_value, place(chan, 0));
+        chan->first = (chan->first + 1) % chan->capacity;
+        chan->count--;
+        sender = claim(&chan->senders, ret_ticket);
+        if (sender) {
+            copy(chan, place(chan, chan->count++), sender->value);
+            sender->result = 0;
+        }
+        return 1;
+    }
+    sender = claim(&chan->senders, ret_ticket);
+    if (sender) {
+        copy(chan, ret_value, sender->value);
+        sender->result = 0;
+        return 1;
+    }
+    return chan->closed ? 0 : -EAGAIN;
+}
+
+static int do_now(struct co_case *one, co_ticket *ret_ticket)
+{
+    if (one->kind == CO_CASE_SEND)
+        return send_now(one->chan, one->value, ret_ticket);
+    return recv_now(one->chan, one->value, ret_ticket);
+}
+
+static int try_now(struct co_case *one)
+{
+    co_ticket ticket = 0;
+    int r;
+
+    co_latch_take(&one->chan->latch);
+    r = do_now(one, &ticket);
+    co_latch_give(&one->chan->latch);
+    if (ticket)
+        co_finish(ticket);
+    return r;
+}
+
+/* ---- one channel ---- */
+
+static struct co_waitlist *list_of(struct co_case *one)
+{
+    return one->kind == CO_CASE_SEND ? &one->chan->senders : &one->chan->receivers;
+}
+
+/* The last look before sleep. What it wakes is finished after the latch is given, by the commit's caller. */
+struct last_look {
+    struct co_case *one;
+    co_ticket ticket;
+};
+
+static int look_again(void *obj, struct co_waiter *waiter)
+{
+    struct last_look *look = obj;
+
+    (void)waiter;
+    look->one->result = do_now(look->one, &look->ticket);
+    return look->one->result != -EAGAIN;
+}
+
+static int wait_for(struct co_case *one)
+{
+    struct last_look look = {.one = one};
+    int r = co_waitlist_park(list_of(one), &one->chan->latch, &one->waiter, look_again, &look, 0);
+
+    if (look.ticket)
+        co_finish(look.ticket);
+    return r < 0 ? r : one->result;
+}
+
+static int exchange(struct co_case *one)
+{
+    int r = co_check();
+
+    if (r < 0)
+        return r;
+    r = try_now(one);
+    return r == -EAGAIN ? wait_for(one) : r;
+}
+
+int co_chan_send(struct co_chan *chan, const void *value)
+{
+    struct co_case one = {.chan = chan, .kind = CO_CASE_SEND, .value = (void *)(uintptr_t)value};
+
+    return exchange(&one);
+}
+
+int co_chan_recv(struct co_chan *chan, void *ret_value)
+{
+    struct co_case one = {.chan = chan, .kind = CO_CASE_RECV, .value = ret_value};
+
+    return exchange(&one);
+}
+
+int co_chan_try_send(struct co_chan *chan, const void *value)
+{
+    struct co_case one = {.chan = chan, .kind = CO_CASE_SEND, .value = (void *)(uintptr_t)value};
+
+    return try_now(&one);
+}
+
+int co_chan_try_recv(struct co_chan *chan, void *ret_value)
+{
+    struct co_case one = {.chan = chan, .kind = CO_CASE_RECV, .value = ret_value};
+
+    return try_now(&one);
+}
+
+static co_ticket claim_closed(struct co_chan *chan)
+{
+    co_ticket ticket = 0;
+    struct co_case *one = claim(&chan->receivers, &ticket);
+
+    if (one)
+        one->result = 0;
+    else if ((one = claim(&chan->senders, &ticket)))
+        one->result = -EPIPE;
+    return ticket;
+}
+
+int co_chan_close(struct co_chan *chan)
+{
+    co_ticket ticket;
+    int was;
+
+    co_latch_take(&chan->latch);
+    was = chan->closed;
+    chan->closed = 1;
+    co_latch_give(&chan->latch);
+    if (was)
+        return -EPIPE;
+    do {
+        co_latch_take(&chan->latch);
+        ticket = claim_closed(chan);
+        co_latch_give(&chan->latch);
+        if (ticket)
+            co_finish(ticket);
+    } while (ticket);
+    return 0;
+}
+
+size_t co_chan_len(struct co_chan *chan)
+{
+    size_t count;
+
+    co_latch_take(&chan->latch);
+    count = chan->count;
+    co_latch_give(&chan->latch);
+    return count;
+}
+
+/* ---- select ---- */
+
+struct selection {
+    struct co_case *cases;
+    struct co_case **sorted; /* those that have a channel, by its address */
+    int count;
+    int sorted_count;
+    int chosen;       /* what happened at once; -1 */
+    co_ticket ticket; /* to be finished for it */
+};
+
+static int by_address(const void *a, const void *b)
+{
+    uintptr_t x = (uintptr_t)(*(struct co_case *const *)a)->chan;
+    uintptr_t y = (uintptr_t)(*(struct co_case *const *)b)->chan;
+
+    return (x > y) - (x < y);
+}
+
+static bool first_of_its_channel(const struct selection *s, int i)
+{
+    return i == 0 || s->sorted[i]->chan != s->sorted[i - 1]->chan;
+}
+
+static void take_all(struct selection *s)
+{
+    for (int i = 0; i < s->sorted_count; i++) {
+        if (first_of_its_channel(s, i))
+            co_latch_take(&s->sorted[i]->chan->latch);
+    }
+}
+
+static void give_all(struct selection *s)
+{
+    for (int i = s->sorted_count - 1; i >= 0; i--) {
+        if (first_of_its_channel(s, i))
+            co_latch_give(&s->sorted[i]->chan->latch);
+    }
+}
+
+/* Does one case that can happen now, beginning anywhere. All latches are held. */
+static bool choose(struct selection *s)
+{
+    static uint32_t turn;
+    /* relaxed: any number will do, as long as it is not always the same. */
+    uint32_t start = __atomic_fetch_add(&turn, 0x9e3779b9U, __ATOMIC_RELAXED) >> 8;
+
+    for (int i = 0; i < s->count; i++) {
+        struct co_case *one = &s->cases[(start + (uint32_t)i) % (uint32_t)s->count];
+
+        if (!one->chan)
+            continue;
+        one->result = do_now(one, &s->ticket);
+        if (one->result != -EAGAIN) {
+            s->chosen = one->index;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a commit that has chosen refuses with; claims pass the index of a case, plus one. */
+#define CHOSEN INT32_MAX
+
+static int commit(co_ticket self, void *arg)
+{
+    struct selection *s = arg;
+    bool done;
+
+    take_all(s);
+    done = choose(s);
+    for (int i = 0; !done && i < s->sorted_count; i++)
+        co_waitlist_add(list_of(s->sorted[i]), &s->sorted[i]->waiter, self);
+    give_all(s);
+    return done ? CHOSEN : 0;
+}
+
+static void unlink_all(struct selection *s)
+{
+    take_all(s);
+    for (int i = 0; i < s->sorted_count; i++)
+        co_waitlist_remove(list_of(s->sorted[i]), &s->sorted[i]->waiter);
+    give_all(s);
+}
+
+static int select_wait(struct selection *s)
+{
+    int r = co_park(commit, s, 0);
+
+    if (r != CHOSEN) /* linked, perhaps not everywhere any more */
+        unlink_all(s);
+    if (s->ticket)
+        co_finish(s->ticket);
+    if (s->chosen >= 0)
+        return s->chosen;
+    return r > 0 ? r - 1 : r;
+}
+
+static int select_sorted(struct selection *s, unsigned flags)
+{
+    bool done;
+
+    for (int i = 0; i < s->count; i++) {
+        s->cases[i].index = i;
+        s->cases[i].waiter.linked = 0;
+        if (s->cases[i].chan)
+            s->sorted[s->sorted_count++] = &s->cases[i];
+    }
+    qsort(s->sorted, (size_t)s->sorted_count, sizeof *s->sorted, by_address);
+    take_all(s);
+    done = choose(s);
+    give_all(s);
+    if (done) {
+        if (s->ticket)
+            co_finish(s->ticket);
+        return s->chosen;
+    }
+    return flags & CO_SELECT_TRY ? -EAGAIN : select_wait(s);
+}
+
+int co_select(struct co_case *cases, int count, unsigned flags)
+{
+    struct co_case *on_stack[ON_STACK];
+    struct selection s = {.cases = cases, .count = count, .sorted = on_stack, .chosen = -1};
+    int r = co_check();
+
+    if (r < 0)
+        return r;
+    if (count > ON_STACK)
+        s.sorted = malloc((size_t)count * sizeof(*s.sorted));
+    if (!s.sorted)
+        return -ENOMEM;
+    r = select_sorted(&s, flags);
+    if (count > ON_STACK)
+        free((void *)s.sorted);
+    return r;
+}

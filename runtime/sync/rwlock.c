@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rwlock.c - all under the latch. Invariant: if somebody waits, the first of them could not be admitted. So nobody who
+ * comes is admitted while the list is not empty.
+ */
+#include <co/rwlock.h>
+
+#include <assert.h>
+
+enum { READ, WRITE, WRITER = -1 };
+
+void co_rwlock_init(struct co_rwlock *lock)
+{
+    *lock = (struct co_rwlock){0};
+}
+
+void co_rwlock_done(struct co_rwlock *lock)
+{
+    assert(!lock || (lock->readers == 0 && !lock->waiters.head));
+    (void)lock;
+}
+
+static bool admit(struct co_rwlock *lock, uint64_t want)
+{
+    if (want == WRITE ? lock->readers != 0 : lock->readers < 0)
+        return false;
+    lock->readers = want == WRITE ? WRITER : lock->readers + 1;
+    return true;
+}
+
+static int try_it(void *obj, struct co_waiter *waiter)
+{
+    struct co_rwlock *lock = obj;
+
+    return !lock->waiters.head && admit(lock, waiter->want);
+}
+
+/* Admits from the front as far as it goes. The latch is taken by the caller and given here. */
+static void admit_next(struct co_rwlock *lock)
+{
+    for (;;) {
+        struct co_waiter *first = lock->waiters.head;
+        int32_t before = lock->readers;
+        co_ticket ticket;
+
+        if (!first || !admit(lock, first->want))
+            break;
+        ticket = co_waitlist_claim_first(&lock->waiters, 0);
+        if (!ticket) {
+            lock->readers = before; /* it has gone: the next one, then */
+            continue;
+        }
+        co_latch_give(&lock->latch);
+        co_finish(ticket);
+        co_latch_take(&lock->latch);
+    }
+    co_latch_give(&lock->latch);
+}
+
+static int take(struct co_rwlock *lock, uint64_t want)
+{
+    struct co_waiter waiter = {.want = want};
+    int r = co_check();
+
+    if (r < 0)
+        return r;
+    co_latch_take(&lock->latch);
+    r = try_it(lock, &waiter);
+    co_latch_give(&lock->latch);
+    if (r)
+        return 0;
+    r = co_waitlist_park(&lock->waiters, &lock->latch, &waiter, try_it, lock, 0);
+    if (r < 0) {
+        /* A writer that gives up may have been all that kept readers out. */
+        co_latch_take(&lock->latch);
+        admit_next(lock);
+    }
+    return r;
+}
+
+int co_rwlock_read(struct co_rwlock *lock)
+{
+    return take(lock, READ);
+}
+
+int co_rwlock_write(struct co_rwlock *lock)
+{
+    return take(lock, WRITE);
+}
+
+void co_rwlock_unlock(struct co_rwlock *lock)
+{
+    co_latch_take(&lock->latch);
+    assert(lock->readers != 0);
+    lock->readers = lock->readers == WRITER ? 0 : lock->readers - 1;
+    admit_next(lock);
+}

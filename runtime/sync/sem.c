@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sem.c - permits are handed over: while somebody waits there are none to take, so nobody can overtake.
+ * Invariant, under the latch: permits > 0 only while the list is empty.
+ */
+#include <co/sem.h>
+
+#include <assert.h>
+
+void co_sem_init(struct co_sem *sem, int64_t permits)
+{
+    *sem = (struct co_sem){.permits = permits};
+}
+
+void co_sem_done(struct co_sem *sem)
+{
+    assert(!sem || !sem->waiters.head);
+    (void)sem;
+}
+
+static int try_take(void *obj, struct co_waiter *waiter)
+{
+    struct co_sem *sem = obj;
+
+    (void)waiter;
+    if (sem->permits <= 0)
+        return 0;
+    sem->permits--;
+    return 1;
+}
+
+int co_sem_try(struct co_sem *sem)
+{
+    int taken;
+
+    co_latch_take(&sem->latch);
+    taken = try_take(sem, NULL);
+    co_latch_give(&sem->latch);
+    return taken ? 0 : -EAGAIN;
+}
+
+int co_sem_take(struct co_sem *sem)
+{
+    struct co_waiter waiter;
+    int r = co_check();
+
+    if (r < 0)
+        return r;
+    if (co_sem_try(sem) == 0)
+        return 0;
+    return co_waitlist_park(&sem->waiters, &sem->latch, &waiter, try_take, sem, 0);
+}
+
+void co_sem_give(struct co_sem *sem, int64_t permits)
+{
+    while (permits > 0) {
+        co_ticket ticket;
+
+        co_latch_take(&sem->latch);
+        ticket = co_waitlist_claim(&sem->waiters, 0, NULL);
+        if (!ticket)
+            sem->permits += permits;
+        co_latch_give(&sem->latch);
+        if (!ticket)
+            return;
+        co_finish(ticket);
+        permits--;
+    }
+}
