@@ -28,7 +28,7 @@ const struct co_conf_key co_conf_runtime_keys[] = {
     {FIELD(grace), .type = CO_CONF_TIME, .fallback = "10s", .min = 0, .max = 24 * HOUR,
      .meaning = "time to finish after a stop, before coroutines are cancelled"},
     {FIELD(signals), .type = CO_CONF_BOOL, .fallback = "on",
-     .meaning = "SIGTERM and SIGINT stop the runtime, SIGUSR1 lists coroutines"},
+     .meaning = "SIGTERM and SIGINT stop the runtime"},
 };
 
 #define COUNT (sizeof co_conf_runtime_keys / sizeof co_conf_runtime_keys[0])
