@@ -424,14 +424,15 @@ template <typename T> class driver
     {
         verdict v = verdict();
         ssize_t n = read(c.fd, &v, sizeof(v));
+        int status = 0;
         bool good;
 
         close(c.fd);
-        waitpid(c.pid, NULL, 0);
+        waitpid(c.pid, &status, 0);
         if (n != static_cast<ssize_t>(sizeof(v))) {
-            v.passed =
-                c.what.mutant != 0; /* A run that crashed proves nothing: count it as failed. */
-            snprintf(v.why, sizeof(v.why), "the run crashed");
+            /* A mutant that corrupts memory is caught; one that did not run proves nothing. */
+            v.passed = c.what.mutant != 0 && !WIFSIGNALED(status);
+            snprintf(v.why, sizeof(v.why), WIFSIGNALED(status) ? "it crashed" : "it did not run");
         }
         good = v.passed == (c.what.mutant == 0);
         if (good)
@@ -505,8 +506,13 @@ template <typename T> class driver
         children.push_back(c);
     }
 
+    static std::string first_word(const char *s)
+    {
+        return std::string(s, strcspn(s, " ,:"));
+    }
+
     /*
-     * Adds the mutants of NAME.mutants (see real.hpp): each names its scenario, as one of `scenarios`.
+     * Adds the mutants of NAME.mutants (see real.cpp): each names its scenario by the first word.
      */
     void add_changes(const char *const *scenarios, int count, std::vector<search> const &brief,
                      std::vector<search> const &thorough)
@@ -527,7 +533,7 @@ template <typename T> class driver
             if (mutant.empty() || mutant[0] == '#')
                 continue;
             for (int i = 0; i < count; i++)
-                r.scenario = scenario == scenarios[i] ? i : r.scenario;
+                r.scenario = scenario == first_word(scenarios[i]) ? i : r.scenario;
             if (r.scenario < 0) {
                 fprintf(stderr, "%s.mutants: no scenario '%s'\n", name, scenario.c_str());
                 exit(2);

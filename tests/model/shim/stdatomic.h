@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * stdatomic.h - takes the place of the compiler's when a file of the runtime is compiled for its model: every
- * atomic access becomes a call into the simulator (real.hpp), with its order, its place and what it names.
+ * atomic access becomes a call into the simulator (real.cpp), with its order, its place and what it names.
  *
  * The file itself is compiled as it stands, as C. Objects keep their place in memory, which the simulator uses
  * as their name only; their values live in Relacy.
@@ -9,8 +9,7 @@
 #ifndef TESTS_MODEL_SHIM_STDATOMIC_H
 #define TESTS_MODEL_SHIM_STDATOMIC_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "model.h"
 
 /* The numbers are those of __ATOMIC_RELAXED ... and of rl::memory_order. */
 typedef enum {
@@ -21,22 +20,6 @@ typedef enum {
     memory_order_acq_rel,
     memory_order_seq_cst,
 } memory_order;
-
-struct model_at {
-    const void *object;
-    unsigned size;
-    int line;
-    const char *function;
-    const char *file;
-};
-
-enum model_step { MODEL_EXCHANGE, MODEL_ADD, MODEL_SUB, MODEL_OR, MODEL_AND };
-
-uint64_t model_load(struct model_at at, int order);
-void model_store(struct model_at at, uint64_t value, int order);
-uint64_t model_rmw(struct model_at at, enum model_step what, uint64_t value, int order);
-bool model_cas(struct model_at at, uint64_t *expected, uint64_t value, bool weak, int order,
-               int failure);
 
 #define MODEL_AT(p)                                                              \
     (struct model_at)                                                            \
@@ -51,7 +34,7 @@ bool model_cas(struct model_at at, uint64_t *expected, uint64_t value, bool weak
 #define atomic_store_explicit(p, v, order) \
     model_store(MODEL_AT(p), MODEL_BITS((MODEL_TYPE(p))(v)), (order))
 #define MODEL_RMW(p, what, v, order) \
-    ((MODEL_TYPE(p))model_rmw(MODEL_AT(p), what, MODEL_BITS((MODEL_TYPE(p))(v)), (order)))
+    ({ (MODEL_TYPE(p)) model_rmw(MODEL_AT(p), what, MODEL_BITS((MODEL_TYPE(p))(v)), (order)); })
 #define atomic_exchange_explicit(p, v, order)  MODEL_RMW(p, MODEL_EXCHANGE, v, order)
 #define atomic_fetch_add_explicit(p, v, order) MODEL_RMW(p, MODEL_ADD, v, order)
 #define atomic_fetch_sub_explicit(p, v, order) MODEL_RMW(p, MODEL_SUB, v, order)
@@ -72,8 +55,10 @@ bool model_cas(struct model_at at, uint64_t *expected, uint64_t value, bool weak
     MODEL_CAS(p, e, v, true, order, failure)
 
 /* Files whose headers must be C++ too use the builtins. */
-#define __atomic_load_n(p, order)     atomic_load_explicit(p, order)
-#define __atomic_store_n(p, v, order) atomic_store_explicit(p, v, order)
+#define __atomic_load_n(p, order)        atomic_load_explicit(p, order)
+#define __atomic_store_n(p, v, order)    atomic_store_explicit(p, v, order)
+#define __atomic_exchange_n(p, v, order) atomic_exchange_explicit(p, v, order)
+#define __atomic_fetch_add(p, v, order)  atomic_fetch_add_explicit(p, v, order)
 #define __atomic_compare_exchange_n(p, e, v, weak, order, failure) \
     MODEL_CAS(p, e, v, weak, order, failure)
 
