@@ -1,30 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * test_stack.c - stacks: caches, the reservation, guards of each kind, other sizes, trim, memory.
- */
-#include "stack.h"
-#include "support/test.h"
+/* test_stack.c - stacks: caches, the reservation, other sizes, trim, memory, threads. */
+#include "context.h"
+#include "stack_help.h"
 
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-#define DEFAULT ((size_t)64 << 10)
 
 /*
  * The least number of stacks for which a test about "very many" is worth it: more than mprotect can
@@ -35,54 +15,6 @@
 #else
 #define MANY 1000000
 #endif
-
-static struct co__stack_cache cache;
-
-static void start(enum co__guard best)
-{
-    cr_assert_eq(co__stacks_start_with(DEFAULT, 1, best), 0);
-}
-
-/* Also checks, in debug builds, that all stacks are back. */
-static void stop(void)
-{
-    co__stack_cache_flush(&cache);
-    co__stacks_stop();
-}
-
-static struct co__stack *get(size_t size)
-{
-    struct co__stack *stack = co__stack_get(&cache, size);
-
-    cr_assert_not_null(stack);
-    return stack;
-}
-
-static char *top_of(const struct co__stack *stack)
-{
-    return (char *)stack->low + stack->size;
-}
-
-/* Gets n stacks and touches `bytes` at the top of each. */
-static struct co__stack **get_many(size_t n, size_t bytes)
-{
-    struct co__stack **all = calloc(n, sizeof(struct co__stack *));
-
-    cr_assert_not_null(all);
-    cr_assert_eq(co__stack_reserve(n), 0);
-    for (size_t i = 0; i < n; i++) {
-        all[i] = get(0);
-        memset(top_of(all[i]) - bytes, 1, bytes);
-    }
-    return all;
-}
-
-static void put_many(struct co__stack **all, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        co__stack_put(&cache, all[i]);
-    free(all);
-}
 
 /* A line of /proc/self/status, in bytes. */
 static long status_bytes(const char *key)
@@ -105,29 +37,6 @@ static long status_bytes(const char *key)
 static long memory(void)
 {
     return status_bytes("VmRSS") + status_bytes("VmPTE");
-}
-
-/* Whether the kernel can write a zero there: it says EFAULT where we would get a signal. */
-static bool writable(char *at)
-{
-    int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-    ssize_t n;
-
-    cr_assert_geq(fd, 0);
-    n = read(fd, at, 1);
-    (void)close(fd);
-    return n == 1;
-}
-
-/* Checks that the bytes around a stack's low end are what they should be. */
-static void check_guarded(struct co__stack *stack)
-{
-    char *low = stack->low;
-
-    cr_assert(writable(low), "the lowest byte is usable");
-    cr_assert(writable(top_of(stack) - 1), "the highest byte is usable");
-    cr_assert_not(writable(low - 1), "the byte below is not");
-    cr_assert_not(writable(low - CO__GUARD_LEAST), "the guard is 64 KiB");
 }
 
 Test(stack, a_size_out_of_range_is_refused)
@@ -292,140 +201,7 @@ Test(stack, a_reservation_costs_no_memory)
     stop();
 }
 
-/*
- * Guards.
- */
-
-Test(stack, a_guard_marker_faults)
-{
-    struct co__stack *stack;
-
-    start(CO__GUARD_MARKER);
-    if (co__guards_kind() != CO__GUARD_MARKER)
-        cr_skip("this kernel has no MADV_GUARD_INSTALL");
-    stack = get(0);
-    check_guarded(stack);
-    cr_assert_eq(stack->flags & (CO__STACK_UNGUARDED | CO__STACK_MPROTECTED), 0);
-    co__stack_put(&cache, stack);
-    stop();
-}
-
-Test(stack, an_mprotect_guard_faults)
-{
-    struct co__stack *stack;
-
-    start(CO__GUARD_MPROTECT);
-    cr_assert_eq(co__guards_kind(), CO__GUARD_MPROTECT);
-    stack = get(0);
-    check_guarded(stack);
-    cr_assert(stack->flags & CO__STACK_MPROTECTED);
-    co__stack_put(&cache, stack);
-    stop();
-}
-
-Test(stack, beyond_the_quota_of_mprotect_stacks_are_unguarded_and_counted, .timeout = 120)
-{
-    struct co__stack **all;
-    struct co__stack_counts counts;
-    size_t n = 60000, guarded = 0;
-
-    start(CO__GUARD_MPROTECT);
-    all = get_many(n, 0);
-    for (size_t i = 0; i < n; i++)
-        guarded += (all[i]->flags & CO__STACK_UNGUARDED) == 0;
-    counts = co__stacks_count();
-    cr_assert_eq(counts.begun, n);
-    cr_assert_eq(counts.unguarded, n - guarded);
-    cr_assert_gt(guarded, 0);
-    if (counts.unguarded == 0)
-        cr_skip("vm.max_map_count lets us guard %zu stacks here", n);
-    /* There are mappings left for the rest of the program. */
-    for (int i = 0; i < 1000; i++) {
-        int protection = i % 2 ? PROT_READ : PROT_NONE; /* differ, so they do not merge */
-
-        cr_assert_neq(mmap(NULL, 4096, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), MAP_FAILED);
-    }
-    put_many(all, n);
-    stop();
-}
-
-static void overflow_by(struct co__stack *stack, size_t bytes, char value)
-{
-    volatile char *at = (char *)stack->low - bytes;
-
-    for (size_t i = 0; i < bytes; i++)
-        at[i] = value;
-}
-
-Test(stack, an_unguarded_stack_is_counted_and_can_be_used_to_its_last_byte)
-{
-    struct co__stack *stack;
-
-    start(CO__GUARD_NONE);
-    stack = get(0);
-    cr_assert(stack->flags & CO__STACK_UNGUARDED);
-    cr_assert_eq(co__stacks_count().unguarded, 1);
-    memset(stack->low, 0xff, stack->size);
-    co__stack_put(&cache, stack);
-    cr_assert_eq(get(0), stack, "it goes into the cache like others");
-    co__stack_put(&cache, stack);
-    cr_assert_eq(co__stacks_count().unguarded, 1, "and is counted once");
-    stop();
-}
-
-/* Runs fn in another process. Returns: the signal it died of; its stderr in `text`. */
-static int death_of(void (*fn)(void), char *text, size_t size)
-{
-    int status = 0, ends[2];
-    size_t len = 0;
-    ssize_t n;
-    pid_t pid;
-
-    cr_assert_eq(pipe(ends), 0);
-    pid = fork();
-    cr_assert_geq(pid, 0);
-    if (pid == 0) {
-        struct rlimit none = {0};
-
-        (void)signal(SIGABRT, SIG_DFL);
-        (void)setrlimit(RLIMIT_CORE, &none);
-        (void)dup2(ends[1], STDERR_FILENO);
-        fn();
-        _exit(0);
-    }
-    (void)close(ends[1]);
-    while (len + 1 < size && (n = read(ends[0], text + len, size - 1 - len)) > 0)
-        len += (size_t)n;
-    text[len] = '\0';
-    (void)close(ends[0]);
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-}
-
 static struct co__stack *victim;
-
-static void overflow_by_a_word(void)
-{
-    overflow_by(victim, 8, 1);
-    co__stack_put(&cache, victim);
-}
-
-Test(stack, the_overflow_of_an_unguarded_stack_is_found_when_it_is_put_back)
-{
-    char text[1024];
-
-    start(CO__GUARD_NONE);
-    victim = get(0);
-    cr_assert_eq(death_of(overflow_by_a_word, text, sizeof(text)), SIGABRT, "said: %s", text);
-    cr_assert_not_null(strstr(text, "overflowed its stack of "), "said: %s", text);
-    cr_assert_not_null(strstr(text, "stack_size"), "said: %s", text);
-    co__stack_put(&cache, victim);
-
-    victim = get(1 << 20);
-    cr_assert_eq(death_of(overflow_by_a_word, text, sizeof(text)), SIGABRT, "said: %s", text);
-    co__stack_put(&cache, victim);
-    stop();
-}
 
 static void put_twice(void)
 {
@@ -579,15 +355,6 @@ Test(stack, idle_stacks_of_another_size_are_used_again_and_bounded)
     cr_assert_eq(co__stacks_count().other, 17);
     co__stack_put(&cache, stack);
     cr_assert_eq(co__stacks_count().other, 16, "large ones go back to the kernel at once");
-    stop();
-}
-
-Test(stack, mprotect_quota_is_given_back_with_the_mapping)
-{
-    start(CO__GUARD_MPROTECT);
-    for (int i = 0; i < 40000; i++) /* more than the quota */
-        co__stack_put(&cache, get(2 << 20));
-    cr_assert_eq(co__stacks_count().unguarded, 0);
     stop();
 }
 
@@ -815,19 +582,37 @@ Test(stack, it_starts_again_after_a_stop)
         cr_assert_eq(co__stacks_count().unguarded, 0);
     }
 }
+static struct co__context outside, inside;
 
-#ifdef CO__STACK_ASAN
-Test(stack, a_reused_stack_is_not_poisoned)
+__attribute__((noinline)) static void park_with_an_array(char *array, size_t size)
+{
+    memset(array, 1, size);
+    (void)co__context_switch(&inside, &outside, NULL);
+}
+
+static void park_for_ever(void *data)
+{
+    char array[1024];
+
+    (void)data;
+    park_with_an_array(array, sizeof(array));
+    co__context_leave(&inside, &outside, NULL);
+}
+
+/* Under AddressSanitizer, the array's surroundings are poisoned until its function returns. */
+Test(stack, a_reused_stack_does_not_remember_the_frames_of_its_last_user)
 {
     struct co__stack *stack;
 
     start(CO__GUARD_MARKER);
     stack = get(0);
-    __asan_poison_memory_region(top_of(stack) - 4096, 2048);
+    co__context_thread(&outside);
+    co__context_make(&inside, top_of(stack), stack->size, park_for_ever);
+    (void)co__context_switch(&outside, &inside, NULL);
+    co__context_drop(&inside);
     co__stack_put(&cache, stack);
     cr_assert_eq(get(0), stack);
     memset(stack->low, 1, stack->size);
     co__stack_put(&cache, stack);
     stop();
 }
-#endif
