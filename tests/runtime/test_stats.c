@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_stats.c - the registry of statistics. The runtime's part in it, which worker the caller is, is
- * played by the tests: link this with stats.c or the static library.
+ * test_stats.c - the registry of statistics. The runtime's part in it, which worker the caller is,
+ * is played by the tests: link this with stats.c or the static library.
  */
 #include "stats_row.h"
 #include "support/test.h"

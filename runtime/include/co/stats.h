@@ -4,7 +4,7 @@
  * up.
  *
  * A statistic is registered once by name and is then a small number. The runtime's own are always
- * there. "Worker -1" stands for all threads that are no workers.
+ * there. "Worker -1" stands for all threads that are no workers. None of this suspends.
  */
 #ifndef CO_STATS_H
 #define CO_STATS_H
