@@ -16,7 +16,7 @@
  */
 #include "engine.h"
 #include <co/net.h>
-#include <co/private/scope.h>
+#include <co/scope.h>
 #include <co/stats.h>
 #include <co/task.h>
 #include <errno.h>
@@ -266,7 +266,7 @@ static bool turn_rest(struct co__turn *t)
 
     counts_add(t);
     memset(t->counts, 0, sizeof t->counts);
-    scope = co__deadline_open_coarse(t->server->conf.idle_timeout);
+    scope = co__turn_scope(t->server->conf.idle_timeout);
     r = co_go_when(t->fd, co__http_turn, conn);
     co_scope_close(&scope);
     if (r < 0)

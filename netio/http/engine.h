@@ -83,6 +83,7 @@ struct co__body {
 };
 
 struct co__turn;
+struct co_scope;
 
 struct co_http_rsp {
     struct co__turn *turn;
@@ -150,6 +151,8 @@ void co__conn_end(struct co__http_conn *conn);
 
 /* stream.c: the turn's socket and buffers */
 
+/* A deadline as of co_deadline_open; one of seconds saves the look at the clock. */
+struct co_scope co__turn_scope(int64_t ns);
 /*
  * Reads into buf within ns, after sending what is pending.
  * Returns: as co_recv; t->eof is set at the end.

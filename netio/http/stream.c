@@ -10,6 +10,11 @@
 
 #define LINGER CO_SEC
 
+struct co_scope co__turn_scope(int64_t ns)
+{
+    return ns < CO_SEC ? co_deadline_open(ns) : co__deadline_open_coarse(ns);
+}
+
 ssize_t co__turn_recv(struct co__turn *t, void *buf, size_t cap, int64_t ns)
 {
     struct co_scope scope;
@@ -17,7 +22,7 @@ ssize_t co__turn_recv(struct co__turn *t, void *buf, size_t cap, int64_t ns)
 
     if (co__turn_flush(t) < 0)
         return t->dead;
-    scope = co__deadline_open_coarse(ns);
+    scope = co__turn_scope(ns);
     n = co_recv(t->fd, buf, cap);
     co_scope_close(&scope);
     if (n == 0)
@@ -74,7 +79,7 @@ ssize_t co__turn_fill(struct co__turn *t, int64_t ns)
  * t->dead. */
 static int send_pieces(struct co__turn *t, const struct iovec *iov, int count)
 {
-    struct co_scope scope = co__deadline_open_coarse(t->server->conf.write_timeout);
+    struct co_scope scope = co__turn_scope(t->server->conf.write_timeout);
     ssize_t n =
         count == 1 ? co_send(t->fd, iov->iov_base, iov->iov_len) : co_sendv(t->fd, iov, count);
 
