@@ -28,7 +28,7 @@ static uint32_t change(struct co__idle *idle, int sleeping, int searching)
 {
     /* relaxed: only written under the lock, which we hold. */
     uint32_t before = atomic_load_explicit(&idle->counts, memory_order_relaxed);
-    uint32_t after = (uint32_t)((int)before + sleeping * SLEEPER + searching * SEARCHER);
+    uint32_t after = before + (uint32_t)(sleeping * SLEEPER + searching * SEARCHER);
 
     /* seq_cst: pairs with look() of those who bring work. */
     atomic_store_explicit(&idle->counts, after, memory_order_seq_cst);
@@ -39,7 +39,7 @@ static uint32_t change(struct co__idle *idle, int sleeping, int searching)
 static void stir(struct co__idle *idle, uint32_t before)
 {
     if (sleepers(before) == (uint32_t)idle->workers)
-        co__futex_wake(&idle->counts, 1);
+        co__idle_tell(idle);
 }
 
 static int first_bit(const struct co__idle *idle)
@@ -153,6 +153,28 @@ bool co__idle_leave(struct co__idle *idle, int worker, bool found)
         return true; /* the waker has counted us as a searcher, so that is what we are */
     stir(idle, before);
     return found;
+}
+
+void co__idle_tell(struct co__idle *idle)
+{
+    /* seq_cst: after what there is to tell; against the watchdog's "dozing first, then the look". */
+    if (atomic_load_explicit(&idle->dozing, memory_order_seq_cst) &&
+        atomic_exchange_explicit(&idle->dozing, 0, memory_order_seq_cst /* as above */))
+        co__futex_wake(&idle->dozing, 1);
+}
+
+void co__idle_doze_off(struct co__idle *idle)
+{
+    /* seq_cst: see co__idle_tell. */
+    atomic_store_explicit(&idle->dozing, 1, memory_order_seq_cst);
+}
+
+void co__idle_doze(struct co__idle *idle, bool really, int64_t until)
+{
+    if (really)
+        co__futex_wait(&idle->dozing, 1, until);
+    /* relaxed: who tells now finds nobody dozing, and the watchdog looks again anyway. */
+    atomic_store_explicit(&idle->dozing, 0, memory_order_relaxed);
 }
 
 bool co__idle_anyone_awake(const struct co__idle *idle, uint32_t *ret_counts)

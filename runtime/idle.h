@@ -17,7 +17,10 @@
  *                            or by co__idle_leave of its own, if the second look found work
  *   asleep     -> working    by co__idle_leave of its own, after an event or a time-out
  *
- * Whoever takes the sleepers from all to one less wakes the watchdog, which sleeps on the counts word.
+ * Whoever takes the sleepers from all to one less wakes the watchdog, if it dozes:
+ *   the watchdog: dozing := 1 (seq_cst)  ->  look at phase and counts (seq_cst)  ->  sleep while dozing is 1
+ *   who has news: phase or counts (seq_cst)  ->  dozing (seq_cst); if 1, 0 and wake
+ * The word is its own, not the counts: a worker that wakes, changes the phase and goes back to sleep leaves those as they were.
  */
 #ifndef CO_RUNTIME_IDLE_H
 #define CO_RUNTIME_IDLE_H
@@ -32,6 +35,7 @@ enum { CO__WORKERS_MAX = 256 };
 struct co__idle {
     _Alignas(CO__CACHE_LINE) _Atomic uint32_t counts; /* sleepers << 16 | searchers */
     struct co_latch lock;
+    _Atomic uint32_t dozing; /* the watchdog's: it sleeps, or is about to */
     int workers;
     uint64_t bits[CO__WORKERS_MAX / 64]; /* under the lock */
 };
@@ -58,6 +62,13 @@ bool co__idle_sleep(struct co__idle *idle, int worker, bool searching, bool (*la
 
 /* Ends the sleep of a worker. Returns: whether it is a searcher now. */
 bool co__idle_leave(struct co__idle *idle, int worker, bool found);
+
+/* Wakes the watchdog if it dozes: the counts or the phase have changed. Threads: any. */
+void co__idle_tell(struct co__idle *idle);
+
+/* The watchdog is about to look whether it may doze; then it dozes at most until `until`, or does not. */
+void co__idle_doze_off(struct co__idle *idle);
+void co__idle_doze(struct co__idle *idle, bool really, int64_t until);
 
 /* Returns: whether any worker is awake. Orders: seq_cst. */
 bool co__idle_anyone_awake(const struct co__idle *idle, uint32_t *ret_counts);

@@ -5,6 +5,7 @@
 #include "chaos.h"
 #include "conf.h"
 #include "cpus.h"
+#include "lookout.h"
 #include "outside.h"
 #include "overflow.h"
 #include "park.h"
@@ -84,6 +85,7 @@ void co__run_check(struct co__worker *w)
                                                  memory_order_seq_cst,
                                                  memory_order_relaxed /* nothing follows */))
         return;
+    co__idle_tell(&co__rt.idle); /* the watchdog keeps the grace time */
     co__batch_begin(w);
     /* relaxed: see co__on_drain. */
     for (int i = 0; i < atomic_load_explicit(&drain_hook_count, memory_order_relaxed); i++)
@@ -233,11 +235,14 @@ static int prepare(const struct co_conf *conf)
 
     if (r < 0)
         return r;
-    co__rt.count = co__rt.conf.threads > 0 ? co__rt.conf.threads : co__cpus();
+    /* relaxed: for co_workers, which any thread may call. */
+    __atomic_store_n(&co__rt.count, co__rt.conf.threads > 0 ? co__rt.conf.threads : co__cpus(),
+                     __ATOMIC_RELAXED);
     reset();
     co_stats_reset();
     co__chaos_start();
     co__idle_start(&co__rt.idle, co__rt.count);
+    co__lookout_start(co_now());
     /* libuv reads it once, when its pool is first used. */
     (void)snprintf(threads, sizeof threads, "%d", co__rt.conf.offload_threads);
     (void)setenv("UV_THREADPOOL_SIZE", threads, 1);
@@ -255,7 +260,7 @@ static void tidy(void)
     workers_stop();
     co__coros_stop();
     co__stacks_stop();
-    co__rt.count = 0;
+    __atomic_store_n(&co__rt.count, 0, __ATOMIC_RELAXED /* as in prepare */);
 }
 
 /* Threads that were started are told to stop if a later one cannot be. */

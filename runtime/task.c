@@ -186,5 +186,6 @@ int co_worker(void)
 
 int co_workers(void)
 {
-    return co__rt.count;
+    /* relaxed: an answer for whoever asks while a runtime starts or ends. */
+    return __atomic_load_n(&co__rt.count, __ATOMIC_RELAXED);
 }

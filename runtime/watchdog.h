@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * watchdog.h - the thread that called co_run: it looks after the workers while they run.
+ * watchdog.h - the thread that called co_run: it keeps the grace time, and backs up the lookout (lookout.h).
  *
- * It ticks each millisecond while anybody is awake and sleeps on the counts of the idle set when all sleep, so an idle
- * process makes no context switch. A worker that runs the same turn over a whole tick is stuck: from then on
- * the others serve its queues, timers and sockets, until the turn changes. It also keeps the grace time.
+ * While all workers sleep it sleeps too, so an idle process makes no context switch.
  */
 #ifndef CO_RUNTIME_WATCHDOG_H
 #define CO_RUNTIME_WATCHDOG_H

@@ -14,6 +14,7 @@
 #include "worker.h"
 
 #include "chaos.h"
+#include "lookout.h"
 #include "park.h"
 #include "poll.h"
 #include "run.h"
@@ -25,9 +26,11 @@ enum {
     INJECTED_MAX = 128, /* taken from the injector at once, at most: half of a deque */
     PASSES = 3,         /* over all victims, per search */
 };
-#define LOOK_EVERY (200 * CO_US)
-#define UV_EVERY   (1 * CO_MS)
-#define LINGER     (10 * CO_US)
+#define LOOK_EVERY   (200 * CO_US)
+#define UV_EVERY     (1 * CO_MS)
+#define LINGER       (10 * CO_US)
+#define FIRST_GUESS  (10 * CO_US) /* of a turn's time */
+#define WORTH_WAKING (50 * CO_US) /* a wake-up costs some ten microseconds of both */
 
 struct co__runtime co__rt;
 
@@ -145,8 +148,10 @@ void co__batch_begin(struct co__worker *w)
 void co__batch_end(struct co__worker *w)
 {
     w->batching = false;
-    /* One alone is run at once by this worker: nobody need wake up for it. */
-    if (w->batched > 1 && co__rt.count > 1 && co__rt.conf.stealing) {
+    /* What this worker will be through with in a moment nobody need wake up for (docs/decisions/0009). If it turns out to
+     * take long, the lookout notices. */
+    if (w->batched > 1 && w->batched * w->turn_ns >= WORTH_WAKING && co__rt.count > 1 &&
+        co__rt.conf.stealing) {
         co__deque_publish(&w->deque);
         co__notify();
     }
@@ -229,15 +234,31 @@ static void expire(struct co__worker *w)
     co__batch_end(w);
 }
 
+/* Reads the clock, and keeps an average of how long turns take. */
+static void measure_turns(struct co__worker *w)
+{
+    /* relaxed: own word. */
+    uint32_t turn = atomic_load_explicit(&w->turn, memory_order_relaxed);
+    int64_t before = w->clock;
+    int64_t turns = turn - w->measured_turn;
+
+    if (turns > 0)
+        w->turn_ns += ((co__worker_clock(w) - before) / turns - w->turn_ns) / 8;
+    else
+        (void)co__worker_clock(w);
+    w->measured_turn = turn;
+}
+
 /* Everything that may bring work from outside, without waiting. */
 static void look(struct co__worker *w)
 {
     struct epoll_event events[CO__POLL_BATCH];
     int n = co__poll_wait(w, events, 0);
 
+    measure_turns(w);
+    w->poll_pays = n > 0;
     if (n > 0)
         co__poll_dispatch(w, events, n);
-    (void)co__worker_clock(w);
     expire(w);
     if (co__injector_size(&w->inbox) > 0)
         (void)co__injector_take(&w->inbox, &w->local, INJECTED_MAX);
@@ -246,18 +267,14 @@ static void look(struct co__worker *w)
     co__run_check(w);
 }
 
-/* How many turns fit between two looks, from how long the last ones took. */
+/* Looks, and says after how many turns to look again. */
 static void look_in_time(struct co__worker *w)
 {
-    int64_t before = w->looked;
-    int turns = w->interval;
-    int64_t per_turn;
-
     look(w);
-    w->looked = w->clock;
-    per_turn = (w->clock - before) / turns + 1;
-    w->interval = per_turn * INTERVAL <= LOOK_EVERY ? INTERVAL : (int)(LOOK_EVERY / per_turn) + 1;
-    w->countdown = w->interval;
+    /* At least two: what the look brings has the next turn, and the own deque must have one too. */
+    w->countdown =
+        w->turn_ns * INTERVAL <= LOOK_EVERY ? INTERVAL : (int)(LOOK_EVERY / w->turn_ns) + 2;
+    co__lookout(w->clock);
     /* relaxed: a hint; the search sees it too. */
     if (atomic_load_explicit(&co__rt.stuck, memory_order_relaxed) > 0)
         (void)rescue(w);
@@ -362,6 +379,20 @@ static uint32_t dice(struct co__worker *w)
     return w->random;
 }
 
+/* Whether a search may be worth its while; the look before sleep is the one that counts. */
+static bool anything_to_find(void)
+{
+    /* relaxed, both: hints. */
+    if (atomic_load_explicit(&co__rt.stuck, memory_order_relaxed) > 0 ||
+        atomic_load_explicit(&co__rt.injector.size, memory_order_relaxed) > 0)
+        return true;
+    for (int i = 0; i < co__rt.count; i++) {
+        if (co__deque_size(&co__rt.workers[i].deque) > 0)
+            return true;
+    }
+    return false;
+}
+
 /*
  * Goes over the others' deques once. Takes only from one that holds at least `least`; *ret_fewer says whether there
  * was one that held fewer.
@@ -396,7 +427,7 @@ static struct co__coro *search(struct co__worker *w)
 
     if (co__rt.count == 1 || !co__rt.conf.stealing)
         return NULL;
-    if (!w->searching && !co__idle_search(&co__rt.idle))
+    if (!w->searching && (!anything_to_find() || !co__idle_search(&co__rt.idle)))
         return NULL;
     w->searching = true;
     for (int pass = 0; pass < PASSES && !co && fewer; pass++) {
@@ -432,21 +463,32 @@ static struct co__coro *own_work(struct co__worker *w)
     return co ? co : take_lifo(w);
 }
 
+/*
+ * After a look, one of those that would wait for ever behind what becomes ready here: the first of the injector, and under
+ * lifo, by turns with it, the oldest of the own deque.
+ */
+static struct co__coro *take_patient(struct co__worker *w)
+{
+    struct co__coro *co = NULL;
+
+    if (co__rt.conf.order == CO_ORDER_LIFO && (w->oldest_turn = !w->oldest_turn))
+        co = co__deque_steal_one(&w->deque);
+    return co ? co : take_injected(w, 1);
+}
+
 static struct co__coro *next(struct co__worker *w)
 {
     struct co__coro *co = NULL;
 
     if (--w->countdown <= 0) {
         look_in_time(w);
-        co = take_injected(w, 1);
-        if (!co && co__rt.conf.order == CO_ORDER_LIFO)
-            co = co__deque_steal_one(&w->deque); /* the oldest: it would wait for ever */
+        co = take_patient(w);
     }
     if (!co)
         co = own_work(w);
     if (!co)
         co = take_injected(w, INJECTED_MAX);
-    if (!co) {
+    if (!co && w->poll_pays) { /* if it brought nothing the last time, the sleep looks as well */
         look(w);
         co = own_work(w);
     }
@@ -498,15 +540,34 @@ static void set_state(struct co__worker *w, enum co__worker_state state)
     atomic_store_explicit(&w->state, (int)state, memory_order_relaxed);
 }
 
+/* Waits on the epoll; a sentinel no longer than until it is time to look after the others. */
+static int sleep_on_epoll(struct co__worker *w, struct epoll_event *events)
+{
+    bool sentinel = co__rt.count > 1 && co__lookout_stand_up();
+    int64_t timeout = sleep_time(w);
+    int n;
+
+    if (sentinel && timeout > CO__LOOKOUT_EVERY)
+        timeout = CO__LOOKOUT_EVERY;
+    n = co__poll_wait(w, events, timeout);
+    if (sentinel)
+        co__lookout_stand_down();
+    (void)co__worker_clock(w);
+    if (sentinel)
+        co__lookout(w->clock);
+    return n;
+}
+
 static void nap(struct co__worker *w)
 {
     struct epoll_event events[CO__POLL_BATCH];
     bool finished;
-    int n = 0;
+    int n;
 
     if (w->uv_touched)
         co__worker_uv(w);
     tell_live(w);
+    measure_turns(w);
     finished = co__idle_sleep(&co__rt.idle, w->index, w->searching, co__run_last_asleep);
     w->searching = false;
     if (finished)
@@ -516,15 +577,16 @@ static void nap(struct co__worker *w)
         return;
     }
     set_state(w, CO__SLEEPING);
-    n = co__poll_wait(w, events, sleep_time(w));
+    n = sleep_on_epoll(w, events);
     set_state(w, CO__RUNNING);
     w->searching = co__idle_leave(&co__rt.idle, w->index, false);
-    (void)co__worker_clock(w);
-    w->looked = w->clock;
-    w->countdown = w->interval = INTERVAL;
+    w->countdown = INTERVAL;
+    w->poll_pays = n > 0;
     if (n > 0)
         co__poll_dispatch(w, events, n);
     expire(w);
+    if (co__injector_size(&w->inbox) > 0)
+        (void)co__injector_take(&w->inbox, &w->local, INJECTED_MAX);
     co__run_check(w);
 }
 
@@ -534,7 +596,7 @@ void co__worker_main(struct co__worker *w)
     co__context_thread(&w->context);
     set_state(w, CO__RUNNING);
     (void)co__worker_clock(w);
-    w->looked = w->uv_ran = w->clock;
+    w->uv_ran = w->clock;
     /* acquire: pairs with the store in co__run_last_asleep, by another worker perhaps. */
     while (atomic_load_explicit(&co__rt.phase, memory_order_acquire) != CO__STOP) {
         struct co__coro *co = next(w);
@@ -565,7 +627,9 @@ int co__worker_start(struct co__worker *w, int index)
     w->index = index;
     w->epoll = w->wake_fd = -1;
     w->random = (uint32_t)index * 2654435761U + 1;
-    w->interval = w->countdown = INTERVAL;
+    w->countdown = INTERVAL;
+    w->turn_ns = FIRST_GUESS;
+    w->poll_pays = true;
     w->stats = co__stat_row(index);
     r = uv_loop_init(&w->loop);
     if (r < 0)

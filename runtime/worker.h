@@ -24,25 +24,27 @@ struct co__worker {
     struct co__coro *current; /* who runs; NULL on the worker's own stack */
     struct co__context context;
     int index;
-    int budget;      /* calls that the running coroutine may still make before it yields */
-    int countdown;   /* turns until the next look at the outside */
-    int interval;    /* turns between two looks: at most 61, fewer if turns are long */
-    int lifo_run;    /* coroutines taken from the LIFO slot in a row */
-    int batched;     /* coroutines made ready since batching began */
-    bool batching;   /* readiness is being delivered: wake others once, at the end */
-    bool searching;  /* counted as a searcher */
-    bool uv_touched; /* a libuv handle was started: run the loop before sleeping */
-    bool uv_open;    /* the loop is initialised */
-    bool local_turn; /* the pinned ones had the last turn */
+    int budget;       /* calls that the running coroutine may still make before it yields */
+    int countdown;    /* turns until the next look at the outside */
+    int lifo_run;     /* coroutines taken from the LIFO slot in a row */
+    int batched;      /* coroutines made ready since batching began */
+    bool batching;    /* readiness is being delivered: wake others once, at the end */
+    bool searching;   /* counted as a searcher */
+    bool uv_touched;  /* a libuv handle was started: run the loop before sleeping */
+    bool uv_open;     /* the loop is initialised */
+    bool local_turn;  /* the pinned ones had the last turn */
+    bool poll_pays;   /* the last look at the epoll brought something */
+    bool oldest_turn; /* after the last look the oldest of the deque had a turn */
     enum co__action action;
     co_commit_fn *commit;
     void *commit_arg;
-    int64_t clock;  /* the monotonic clock, read not long ago */
-    int64_t looked; /* when the outside was looked at last */
-    int64_t uv_ran; /* when the libuv loop ran last */
-    int64_t live;   /* coroutines started less ended here, not yet told to the runtime */
+    int64_t clock;   /* the monotonic clock, read not long ago */
+    int64_t turn_ns; /* how long turns take, on average */
+    int64_t uv_ran;  /* when the libuv loop ran last */
+    int64_t live;    /* coroutines started less ended here, not yet told to the runtime */
     int64_t *stats;
     uint32_t random;
+    uint32_t measured_turn; /* the turn when the clock was read last */
     struct co__stack_cache stacks;
     struct co__coro *free;
     int free_count;

@@ -165,6 +165,24 @@ Test(idle, somebody_is_awake_until_all_sleep)
     cr_assert(co__idle_anyone_awake(&idle, &counts));
 }
 
+Test(idle, news_between_the_watchdogs_look_and_its_sleep_keep_it_awake)
+{
+    int64_t start = co_now();
+
+    co__idle_start(&idle, 1);
+    (void)co__idle_sleep(&idle, 0, false, NULL);
+    co__idle_doze_off(&idle);
+    (void)co__idle_leave(&idle, 0, false); /* it wakes, has news, and sleeps again */
+    (void)co__idle_sleep(&idle, 0, false, NULL);
+    co__idle_doze(&idle, true, start + 10 * CO_SEC);
+    cr_assert(co_now() < start + 5 * CO_SEC);
+    co__idle_doze_off(&idle);
+    co__idle_tell(&idle);
+    co__idle_doze(&idle, true, start + 10 * CO_SEC);
+    cr_assert(co_now() < start + 5 * CO_SEC);
+    cr_assert_eq(atomic_load(&idle.dozing), 0);
+}
+
 /* ---- no wake-up is lost ---- */
 
 enum { WORKERS = 3 };

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* lookout.c - see lookout.h. */
+#include "lookout.h"
+
+#include "stall.h"
+#include "worker.h"
+
+/* What was seen of a worker last. */
+struct sight {
+    uint32_t turn;
+    int64_t since; /* when this turn was first seen */
+    bool reported; /* this stall */
+};
+
+static struct {
+    struct co_latch latch; /* over the sights; only tried */
+    _Atomic int64_t next;  /* when to look again */
+    _Atomic int stands;    /* there is a sentinel */
+    struct sight sights[CO__WORKERS_MAX];
+} lookout;
+
+void co__lookout_start(int64_t now)
+{
+    for (int i = 0; i < CO__WORKERS_MAX; i++)
+        lookout.sights[i] = (struct sight){.since = now};
+    /* relaxed, both: no other thread yet. */
+    atomic_store_explicit(&lookout.next, now + CO__LOOKOUT_EVERY, memory_order_relaxed);
+    atomic_store_explicit(&lookout.stands, 0, memory_order_relaxed /* as above */);
+}
+
+static void look_at(struct co__worker *w, struct sight *sight, int64_t now)
+{
+    /* relaxed, all: heartbeat and verdict are hints, right within a look. */
+    uint32_t turn = atomic_load_explicit(&w->turn, memory_order_relaxed);
+    bool running = atomic_load_explicit(&w->state, memory_order_relaxed) == CO__RUNNING;
+    uint32_t was = atomic_load_explicit(&w->stuck, memory_order_relaxed);
+    uint32_t stuck = running && turn == sight->turn && now - sight->since >= CO__LOOKOUT_EVERY;
+
+    if (!running || turn != sight->turn)
+        *sight = (struct sight){.turn = turn, .since = now};
+    if (stuck != was) {
+        atomic_store_explicit(&w->stuck, stuck, memory_order_relaxed /* as above */);
+        atomic_fetch_add_explicit(&co__rt.stuck, stuck ? 1 : -1, memory_order_relaxed);
+    }
+    if (stuck && !sight->reported && co__rt.conf.stall_report > 0 &&
+        now - sight->since >= co__rt.conf.stall_report) {
+        sight->reported = true;
+        co_stat_add(CO__STAT_STALLS, 1);
+        co__stall_report(w, sight->since, false);
+    }
+}
+
+void co__lookout(int64_t now)
+{
+    int stuck;
+
+    /* relaxed: whoever is late finds the latch taken, or the time put off. */
+    if (now < atomic_load_explicit(&lookout.next, memory_order_relaxed) ||
+        !co_latch_try(&lookout.latch))
+        return;
+    atomic_store_explicit(&lookout.next, now + CO__LOOKOUT_EVERY,
+                          memory_order_relaxed /* as above */);
+    for (int i = 0; i < co__rt.count; i++)
+        look_at(&co__rt.workers[i], &lookout.sights[i], now);
+    /* relaxed: written under the latch. */
+    stuck = atomic_load_explicit(&co__rt.stuck, memory_order_relaxed);
+    co_latch_give(&lookout.latch);
+    if (stuck > 0 && co__rt.conf.stealing)
+        co__notify();
+}
+
+bool co__lookout_stand_up(void)
+{
+    uint32_t counts;
+
+    if (!co__idle_anyone_awake(&co__rt.idle, &counts))
+        return false;
+    /* relaxed, both: one is enough, and for a moment none or two do no harm. */
+    return !atomic_load_explicit(&lookout.stands, memory_order_relaxed) &&
+           !atomic_exchange_explicit(&lookout.stands, 1, memory_order_relaxed /* as above */);
+}
+
+void co__lookout_stand_down(void)
+{
+    /* relaxed: as above. */
+    atomic_store_explicit(&lookout.stands, 0, memory_order_relaxed);
+}
+
+bool co__lookout_stands(void)
+{
+    /* relaxed: as above. */
+    return atomic_load_explicit(&lookout.stands, memory_order_relaxed);
+}
+
+bool co__lookout_name_all(void)
+{
+    bool any = false;
+
+    co_latch_take(&lookout.latch);
+    for (int i = 0; i < co__rt.count; i++) {
+        /* relaxed: written under the latch. */
+        if (atomic_load_explicit(&co__rt.workers[i].stuck, memory_order_relaxed)) {
+            co__stall_report(&co__rt.workers[i], lookout.sights[i].since, true);
+            any = true;
+        }
+    }
+    co_latch_give(&lookout.latch);
+    return any;
+}
