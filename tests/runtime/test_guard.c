@@ -6,13 +6,16 @@
 
 Test(guard, a_guard_marker_faults)
 {
-    struct co__stack *stack;
+    struct co__stack *below, *stack;
 
     start(CO__GUARD_MARKER);
     if (co__guards_kind() != CO__GUARD_MARKER)
         cr_skip("this kernel has no MADV_GUARD_INSTALL");
+    below = get(0); /* the neighbour, which is mapped all around */
     stack = get(0);
+    cr_assert_gt(stack->low, below->low);
     check_guarded(stack);
+    co__stack_put(&cache, below);
     cr_assert_eq(stack->flags & (CO__STACK_UNGUARDED | CO__STACK_MPROTECTED), 0);
     co__stack_put(&cache, stack);
     stop();
@@ -20,12 +23,15 @@ Test(guard, a_guard_marker_faults)
 
 Test(guard, an_mprotect_guard_faults)
 {
-    struct co__stack *stack;
+    struct co__stack *below, *stack;
 
     start(CO__GUARD_MPROTECT);
     cr_assert_eq(co__guards_kind(), CO__GUARD_MPROTECT);
+    below = get(0);
     stack = get(0);
+    cr_assert_gt(stack->low, below->low);
     check_guarded(stack);
+    co__stack_put(&cache, below);
     cr_assert(stack->flags & CO__STACK_MPROTECTED);
     co__stack_put(&cache, stack);
     stop();

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -323,12 +324,17 @@ Test(overflow, an_ignored_signal_stays_ignored_but_a_fault_is_fatal)
     teardown();
 }
 
+/* Sends itself a signal whose data look like the address of a guard. */
 static void sent_signal(void)
 {
+    struct co__stack *stack = co__stack_get(&cache, 0);
+    siginfo_t info = {.si_code = SI_QUEUE};
+
+    info.si_addr = (char *)stack->low - 1;
     co__overflow_uninstall();
     (void)signal(SIGBUS, SIG_DFL);
     if (co__overflow_install(describe) == 0)
-        (void)raise(SIGBUS);
+        (void)syscall(SYS_rt_sigqueueinfo, getpid(), SIGBUS, &info);
     _exit(42);
 }
 
