@@ -99,8 +99,8 @@ def includes(source):
         if header.startswith('co/private/'):
             if source.public:
                 yield number, 'a public header includes a private one'
-            if source.path.startswith(('connpool/', 'apps/')):
-                yield number, f'{source.path.split("/")[0]} is written against public headers only'
+            if source.path.startswith(('runtime/sync/', 'connpool/', 'apps/')):
+                yield number, f'{os.path.dirname(source.path)}/ is written against public headers only'
         for pattern, homes in HOMES:
             if pattern.match(header) and not source.path.startswith(homes):
                 yield number, f'<{header}> belongs into {" or ".join(homes)}'
