@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A program outside the tree, with what `pkg-config --cflags --libs corvid` says and nothing else. */
+/* A program outside the tree, with what `pkg-config --cflags --libs corvid` says and nothing
+ * else. */
 #include "helper.h"
 
 #include <co/co.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A server outside the tree, with what `pkg-config --cflags --libs corvid-http` says; it asks itself once. */
+/* A server outside the tree, with what `pkg-config --cflags --libs corvid-http` says; it asks
+ * itself once. */
 #include "helper.h"
 
 #include <co/co.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/support/test.h - what every test file includes: Criterion, or in ThreadSanitizer builds the stand-in of
- * tsan.h, because Criterion cannot be loaded there (its arena does not fit into TSan's address space).
+ * tests/support/test.h - what every test file includes: Criterion, or in ThreadSanitizer builds the
+ * stand-in of tsan.h, because Criterion cannot be loaded there (its arena does not fit into TSan's
+ * address space).
  */
 #ifndef TESTS_SUPPORT_TEST_H
 #define TESTS_SUPPORT_TEST_H

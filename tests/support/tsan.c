@@ -4,9 +4,10 @@
  *
  *     test_x [--tap] [--filter suite/pattern]
  *
- * The child is forked while this process has one thread, so TSan follows it; it ends by exit(), where TSan
- * turns races that it saw into exit status 66. A time-out is the test's own times SLOWDOWN, since TSan is
- * slow; the process group is killed with the test, so that nothing it started survives it.
+ * The child is forked while this process has one thread, so TSan follows it; it ends by exit(),
+ * where TSan turns races that it saw into exit status 66. A time-out is the test's own times
+ * SLOWDOWN, since TSan is slow; the process group is killed with the test, so that nothing it
+ * started survives it.
  */
 #include "support/test.h"
 
@@ -125,13 +126,22 @@ static int wait_for(pid_t pid, double seconds, bool *ret_late)
     return status;
 }
 
+/* Whether a child ended as its test wants. */
+static bool as_wanted(const struct tsan_test *test, const struct tsan_test *suite, int status)
+{
+    int want_signal = test->signal ? test->signal : suite->signal;
+    int want_exit = test->exit_code ? test->exit_code : suite->exit_code;
+
+    if (want_signal)
+        return WIFSIGNALED(status) && WTERMSIG(status) == want_signal;
+    return WIFEXITED(status) && WEXITSTATUS(status) == want_exit;
+}
+
 /* Runs one test and prints its line. Returns: whether it is as it should be. */
 static bool run(int number, const struct tsan_test *test)
 {
     const struct tsan_test *suite = suite_of(test);
     double timeout = test->timeout > 0 ? test->timeout : suite->timeout;
-    int want_signal = test->signal ? test->signal : suite->signal;
-    int want_exit = test->exit_code ? test->exit_code : suite->exit_code;
     bool late = false, good, skipped;
     int status;
     pid_t pid;
@@ -142,19 +152,18 @@ static bool run(int number, const struct tsan_test *test)
     }
     fflush(stdout);
     pid = fork();
+    if (pid < 0)
+        exit(2);
     if (pid == 0)
         run_here(test, suite);
-    status = pid < 0 ? 1 << 8
-                     : wait_for(pid, (timeout > 0 ? timeout : DEFAULT_TIMEOUT) * SLOWDOWN, &late);
+    status = wait_for(pid, (timeout > 0 ? timeout : DEFAULT_TIMEOUT) * SLOWDOWN, &late);
     skipped = !late && WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED;
-    good =
-        skipped || (!late && (want_signal ? WIFSIGNALED(status) && WTERMSIG(status) == want_signal
-                                          : WIFEXITED(status) && WEXITSTATUS(status) == want_exit));
-    if (!good)
+    good = skipped || (!late && as_wanted(test, suite, status));
+    if (late)
+        fprintf(stderr, "# %s::%s: timed out\n", test->suite, test->name);
+    else if (!good)
         fprintf(stderr, "# %s::%s: %s %d\n", test->suite, test->name,
-                late                  ? "timed out, signal"
-                : WIFSIGNALED(status) ? "signal"
-                                      : "exit status",
+                WIFSIGNALED(status) ? "signal" : "exit status",
                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     printf("%s %d - %s::%s%s\n", good ? "ok" : "not ok", number, test->suite, test->name,
            skipped ? " # SKIP" : "");

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/support/tsan.h - the part of Criterion's interface that our tests use, for ThreadSanitizer builds.
+ * tests/support/tsan.h - the part of Criterion's interface that our tests use, for ThreadSanitizer
+ * builds.
  *
- * As there, a test runs in a process of its own, an assertion that fails ends it, and the fields .init, .fini,
- * .timeout, .signal, .exit_code and .disabled mean the same, in Test as in TestSuite. Output is TAP.
- * tsan.c holds main.
+ * As there, a test runs in a process of its own, an assertion that fails ends it, and the fields
+ * .init, .fini, .timeout, .signal, .exit_code and .disabled mean the same, in Test as in TestSuite.
+ * Output is TAP. tsan.c holds main.
  */
 #ifndef TESTS_SUPPORT_TSAN_H
 #define TESTS_SUPPORT_TSAN_H
@@ -34,8 +35,8 @@ struct tsan_test {
 void tsan_register(struct tsan_test *test);
 
 /*
- * Reports a failed assertion on stderr; if fatal, ends the test at once, else it fails when it ends. `what` is
- * the assertion's text, format may be empty.
+ * Reports a failed assertion on stderr; if fatal, ends the test at once, else it fails when it
+ * ends. `what` is the assertion's text, format may be empty.
  */
 __attribute__((format(printf, 5, 6))) void tsan_fail(bool fatal, const char *file, int line,
                                                      const char *what, const char *format, ...);
@@ -60,10 +61,11 @@ __attribute__((format(printf, 1, 2))) void tsan_log(const char *format, ...);
     TSAN_REGISTER(suite_, NULL, shared, NULL, __VA_ARGS__) \
     struct tsan_test
 
-#define TSAN_CHECK(fatal_, holds_, what_, ...)                            \
-    do {                                                                  \
-        if (!(holds_))                                                    \
-            tsan_fail(fatal_, __FILE__, __LINE__, what_, "" __VA_ARGS__); \
+#define TSAN_FAIL(fatal_, what_, ...) tsan_fail(fatal_, __FILE__, __LINE__, what_, "" __VA_ARGS__)
+#define TSAN_CHECK(fatal_, holds_, what_, ...)     \
+    do {                                           \
+        if (!(holds_))                             \
+            TSAN_FAIL(fatal_, what_, __VA_ARGS__); \
     } while (0)
 #define TSAN_RELATION(fatal_, a_, op_, b_, ...) \
     TSAN_CHECK(fatal_, (a_)op_(b_), #a_ " " #op_ " " #b_, __VA_ARGS__)
@@ -92,8 +94,8 @@ __attribute__((format(printf, 1, 2))) void tsan_log(const char *format, ...);
 #define cr_assert_arr_eq(a_, b_, n_, ...)   TSAN_BYTES(true, a_, ==, b_, n_, __VA_ARGS__)
 #define cr_assert_arr_neq(a_, b_, n_, ...)  TSAN_BYTES(true, a_, !=, b_, n_, __VA_ARGS__)
 #define cr_assert_float_eq(a_, b_, e_, ...) TSAN_FLOATS(true, a_, ==, b_, e_, __VA_ARGS__)
-#define cr_assert_fail(...)                 tsan_fail(true, __FILE__, __LINE__, "fail", "" __VA_ARGS__)
-#define cr_fatal(...)                       tsan_fail(true, __FILE__, __LINE__, "fatal", "" __VA_ARGS__)
+#define cr_assert_fail(...)                 TSAN_FAIL(true, "fail", __VA_ARGS__)
+#define cr_fatal(...)                       TSAN_FAIL(true, "fatal", __VA_ARGS__)
 
 #define cr_expect(holds_, ...)            TSAN_CHECK(false, holds_, #holds_, __VA_ARGS__)
 #define cr_expect_not(holds_, ...)        TSAN_CHECK(false, !(holds_), "not " #holds_, __VA_ARGS__)
@@ -108,7 +110,7 @@ __attribute__((format(printf, 1, 2))) void tsan_log(const char *format, ...);
 #define cr_expect_str_eq(a_, b_, ...)     TSAN_STRINGS(false, a_, ==, b_, __VA_ARGS__)
 #define cr_expect_str_neq(a_, b_, ...)    TSAN_STRINGS(false, a_, !=, b_, __VA_ARGS__)
 #define cr_expect_arr_eq(a_, b_, n_, ...) TSAN_BYTES(false, a_, ==, b_, n_, __VA_ARGS__)
-#define cr_expect_fail(...)               tsan_fail(false, __FILE__, __LINE__, "fail", "" __VA_ARGS__)
+#define cr_expect_fail(...)               TSAN_FAIL(false, "fail", __VA_ARGS__)
 
 #define cr_skip_test(...) tsan_skip("" __VA_ARGS__)
 #define cr_skip(...)      tsan_skip("" __VA_ARGS__)
