@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tests/runtime/test_deque.c - the deque alone: orders, counts, the ring's end, and many thieves. */
+/* tests/runtime/test_deque.c - the deque alone: orders, counts, the ring's end, many thieves. */
 #include "deque.h"
 
 #include "support/run.h"

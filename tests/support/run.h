@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/support/run.h - what tests that run in coroutines share: a runtime to run in, checks that work on any
- * stack and thread, time, counters.
+ * tests/support/run.h - what tests that run in coroutines share: a runtime to run in, checks that
+ * work on any stack and thread, time, counters.
  */
 #ifndef TESTS_SUPPORT_RUN_H
 #define TESTS_SUPPORT_RUN_H
@@ -49,7 +49,7 @@ static inline struct co_conf settings(int threads)
     return conf;
 }
 
-/* Runs fn(arg) with settings; fails the test if a check has failed. Returns: what co_run returned. */
+/* Runs fn(arg) with settings; fails the test if a check has failed. Returns: what co_run does. */
 static inline int run_conf(const struct co_conf *conf, co_main_fn *fn, void *arg)
 {
     int r = co_run_with(conf, fn, arg);

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/runtime/test_turns.c - who runs when and where: yielding, the budget, sleeping, staying with
+ * a worker.
+ */
+#include <co/task.h>
+
+#include "support/run.h"
+#include <co/park.h>
+
+TestSuite(turns, .timeout = 30);
+
+static _Atomic int count, waiting;
+
+static void count_up(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&count, 1);
+}
+
+/* ---- yielding ---- */
+
+enum { RUNNERS = 4, LAPS = 1000, LONG_LAPS = 200 };
+static _Atomic int laps[RUNNERS];
+static _Atomic int worst_lead;
+
+static void run_laps(void *arg)
+{
+    int me = (int)(intptr_t)arg;
+
+    until(&waiting, 1);
+    for (int i = 0; i < LAPS; i++) {
+        int behind = LAPS;
+
+        atomic_fetch_add(&laps[me], 1);
+        for (int k = 0; k < RUNNERS; k++) {
+            if (atomic_load(&laps[k]) < behind)
+                behind = atomic_load(&laps[k]);
+        }
+        if (i + 1 - behind > atomic_load(&worst_lead))
+            atomic_store(&worst_lead, i + 1 - behind);
+        CHECK(co_yield () == 0);
+    }
+}
+
+static int race(void *arg)
+{
+    (void)arg;
+    for (intptr_t i = 0; i < RUNNERS; i++)
+        start(run_laps, (void *)i);
+    atomic_store(&waiting, 1);
+    return 0;
+}
+
+Test(turns, those_who_yield_on_one_worker_take_turns)
+{
+    run_on(1, race, NULL);
+    if (!chaotic())
+        cr_assert_leq(worst_lead, 2, "one was %d laps ahead", worst_lead);
+}
+
+Test(turns, those_who_yield_come_on_alike_when_the_newest_runs_first)
+{
+    struct co_conf conf = settings(1);
+
+    conf.order = CO_ORDER_LIFO;
+    cr_assert_eq(run_conf(&conf, race, NULL), 0);
+    if (!chaotic())
+        cr_assert_leq(worst_lead, LAPS / 10, "one was %d laps ahead", worst_lead);
+}
+
+/* Turns longer than the worker's interval between two looks outside: it looks after each. */
+static void long_laps(void *arg)
+{
+    _Atomic int *mine = arg;
+
+    for (int i = 0; i < LONG_LAPS; i++) {
+        compute(300 * CO_US);
+        atomic_fetch_add(mine, 1);
+        CHECK(co_yield () == 0);
+    }
+    atomic_fetch_add(&waiting, 1);
+}
+
+static void yield_long(int times)
+{
+    for (int i = 0; i < times; i++) {
+        compute(300 * CO_US);
+        CHECK(co_yield () == 0);
+    }
+}
+
+static int long_race(void *arg)
+{
+    (void)arg;
+    start(long_laps, &laps[0]);
+    yield_long(LONG_LAPS / 2);
+    start(long_laps, &laps[1]); /* becomes ready elsewhere than those who yield */
+    yield_long(LONG_LAPS / 2);
+    CHECK(atomic_load(&laps[1]) >= LONG_LAPS / 4);
+    return 0;
+}
+
+Test(turns, long_turns_starve_nobody_when_the_newest_runs_first)
+{
+    struct co_conf conf = settings(1);
+
+    conf.order = CO_ORDER_LIFO;
+    cr_assert_eq(run_conf(&conf, long_race, NULL), 0);
+}
+
+static _Atomic int fed, eaten;
+
+static void eat(void *arg)
+{
+    (void)arg;
+    compute(300 * CO_US);
+    atomic_fetch_add(&eaten, 1);
+}
+
+/* Keeps a few coroutines in the injector, always. */
+static void *feed(void *arg)
+{
+    (void)arg;
+    while (atomic_load(&waiting) == 0) {
+        if (atomic_load(&fed) < atomic_load(&eaten) + 256) {
+            atomic_fetch_add(&fed, 1);
+            start(eat, NULL);
+        }
+    }
+    return NULL;
+}
+
+static int be_fed(void *arg)
+{
+    pthread_t thread;
+    int begun_at;
+
+    (void)arg;
+    CHECK(pthread_create(&thread, NULL, feed, NULL) == 0);
+    until(&eaten, 10);
+    begun_at = atomic_load(&eaten);
+    start(long_laps, &laps[0]);
+    while (atomic_load(&waiting) < 1)
+        yield_long(1);
+    CHECK(atomic_load(&eaten) < begun_at + 4 * LONG_LAPS);
+    CHECK(pthread_join(thread, NULL) == 0);
+    return 0;
+}
+
+Test(turns, a_stream_of_starts_from_outside_starves_nobody)
+{
+    run_on(1, be_fed, NULL);
+}
+
+static void never_yields(void *arg)
+{
+    _Atomic int *calls = arg;
+
+    while (atomic_load(&count) == 0) {
+        atomic_fetch_add(calls, 1);
+        CHECK(co_check() == 0);
+    }
+}
+
+static int budget(void *arg)
+{
+    start(count_up, NULL);
+    start(never_yields, arg); /* the newest one runs first */
+    return 0;
+}
+
+Test(turns, a_coroutine_whose_calls_always_succeed_yields_after_128_of_them)
+{
+    int most = 0;
+
+    for (int i = 0; i < 20 && most < 100; i++) {
+        _Atomic int calls = 0;
+
+        atomic_store(&count, 0);
+        run_on(1, budget, &calls);
+        cr_assert_leq(calls, 128);
+        if (calls > most)
+            most = calls; /* fewer when the machine has kept the worker from running */
+    }
+    if (!chaotic())
+        cr_assert_geq(most, 100, "and not after every one: %d", most);
+}
+
+static int calls_and_computes(void *arg)
+{
+    int64_t begun = co_now();
+    CO_DEADLINE(30 * CO_MS);
+
+    (void)arg;
+    while (co_check() == 0)
+        compute(2 * CO_MS);
+    CHECK(co_check() == -ETIMEDOUT);
+    CHECK(co_now() - begun < 130 * CO_MS);
+    return 0;
+}
+
+Test(turns, a_deadline_is_noticed_though_every_call_succeeds_and_much_is_computed_between)
+{
+    run_on(1, calls_and_computes, NULL);
+    run_on(2, calls_and_computes, NULL);
+}
+
+/* ---- sleeping ---- */
+
+static int sleep_spans(void *arg)
+{
+    const int64_t spans[] = {1, 50 * CO_US, CO_MS, 7 * CO_MS, 30 * CO_MS};
+    int64_t late = CO_NEVER;
+
+    (void)arg;
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
+            int64_t begun = co_now();
+            int64_t slept;
+
+            CHECK(co_sleep(spans[i]) == 0);
+            slept = co_now() - begun;
+            CHECK(slept >= spans[i]);
+            CHECK(slept < spans[i] + 2 * CO_SEC);
+            if (slept - spans[i] < late)
+                late = slept - spans[i];
+        }
+    }
+    CHECK(late < 2 * CO_MS); /* the machine is busy at times, but not always */
+    return 0;
+}
+
+Test(turns, sleeping_takes_as_long_as_asked_for_and_little_longer)
+{
+    run_on(1, sleep_spans, NULL);
+    run_on(2, sleep_spans, NULL);
+}
+
+static int sleep_none(void *arg)
+{
+    (void)arg;
+    start(count_up, NULL);
+    CHECK(co_sleep(0) == 0);
+    CHECK(chaotic() || atomic_load(&count) == 1); /* it yielded */
+    start(count_up, NULL);
+    CHECK(co_sleep(-5) == 0);
+    CHECK(chaotic() || atomic_load(&count) == 2);
+    {
+        CO_DEADLINE(-1);
+        CHECK(co_sleep(0) == -ETIMEDOUT);
+        CHECK(co_sleep(CO_MS) == -ETIMEDOUT);
+        CHECK(co_yield () == -ETIMEDOUT);
+    }
+    return 0;
+}
+
+Test(turns, sleeping_for_no_time_yields)
+{
+    run_on(1, sleep_none, NULL);
+}
+
+enum { SLEEPERS = 100 };
+static _Atomic int woken[SLEEPERS];
+
+static int64_t base;
+
+static void sleep_by_number(void *arg)
+{
+    int place = (int)(intptr_t)arg * 37 % SLEEPERS;
+
+    CHECK(co_sleep(base + (400 + place) * CO_MS - co_now()) == 0);
+    atomic_store(&woken[atomic_fetch_add(&count, 1)], place);
+}
+
+static int sleep_in_order(void *arg)
+{
+    (void)arg;
+    base = co_now();
+    for (intptr_t i = 0; i < SLEEPERS; i++)
+        start(sleep_by_number, (void *)i);
+    return 0;
+}
+
+Test(turns, who_sleeps_shorter_wakes_earlier)
+{
+    run_on(1, sleep_in_order, NULL);
+    for (int i = 0; i < SLEEPERS && !chaotic(); i++)
+        cr_assert_eq(woken[i], i, "number %d woke in place %d", woken[i], i);
+}
+
+static int sleep_too_long(void *arg)
+{
+    int64_t begun = co_now();
+    CO_DEADLINE(15 * CO_MS);
+
+    (void)arg;
+    CHECK(co_sleep(CO_SEC) == -ETIMEDOUT);
+    CHECK(co_now() - begun >= 15 * CO_MS && co_now() - begun < 900 * CO_MS);
+    CHECK(co_sleep(CO_NEVER) == -ETIMEDOUT);
+    return 0;
+}
+
+Test(turns, a_sleep_that_is_longer_than_the_deadline_ends_with_it)
+{
+    run_on(1, sleep_too_long, NULL);
+}
+
+/* ---- where coroutines run ---- */
+
+static _Atomic int strangers;
+
+static void stay(void *arg)
+{
+    int home = *(int *)arg;
+
+    for (int i = 0; i < 100; i++) {
+        if (co_worker() != home)
+            atomic_fetch_add(&strangers, 1);
+        if (i % 10 == 0)
+            CHECK(co_sleep(100 * CO_US) == 0);
+        else
+            CHECK(co_yield () == 0);
+    }
+    atomic_fetch_add(&count, 1);
+}
+
+static int nobody_steals(void *arg)
+{
+    static int home;
+
+    (void)arg;
+    home = co_worker();
+    for (int i = 0; i < 50; i++)
+        start(stay, &home);
+    return 0;
+}
+
+Test(turns, without_stealing_a_coroutine_stays_where_it_became_ready)
+{
+    struct co_conf conf = settings(4);
+
+    conf.stealing = 0;
+    cr_assert_eq(run_conf(&conf, nobody_steals, NULL), 0);
+    cr_assert_eq(count, 50);
+    if (!chaotic())
+        cr_assert_eq(strangers, 0);
+}
+
+static _Atomic uint64_t selves[16];
+
+static void tell_self(void *arg)
+{
+    uint64_t me = co_self();
+
+    atomic_store(&selves[(intptr_t)arg], me);
+    atomic_fetch_add(&count, 1);
+    until(&count, 16);
+    CHECK(co_self() == me);
+}
+
+static int sixteen_selves(void *arg)
+{
+    (void)arg;
+    for (intptr_t i = 0; i < 16; i++)
+        start(tell_self, (void *)i);
+    return 0;
+}
+
+Test(turns, those_who_live_at_once_have_different_numbers)
+{
+    run_on(3, sixteen_selves, NULL);
+    for (int i = 0; i < 16; i++) {
+        cr_assert_geq(selves[i], 1);
+        for (int k = 0; k < i; k++)
+            cr_assert_neq(selves[i], selves[k]);
+    }
+}
+
+/* ---- reports ---- */
+
+static int compute_a_while(void *arg)
+{
+    compute(*(int64_t *)arg);
+    CHECK(stat_of("stalls") == 0);
+    return 0;
+}
+
+Test(turns, a_turn_of_an_earlier_runtime_counts_for_no_stall)
+{
+    struct co_conf conf = settings(1);
+    int64_t span = 10 * CO_MS;
+
+    conf.stall_report = 300 * CO_MS;
+    cr_assert_eq(run_conf(&conf, compute_a_while, &span), 0);
+    compute(400 * CO_MS);
+    cr_assert_eq(run_conf(&conf, compute_a_while, &span), 0);
+}
