@@ -174,8 +174,9 @@ class Checker:
     def links(self, page, text):
         bad = []
         for target in LINK.findall(re.sub(r'^```.*?^```$', '', text, flags=re.DOTALL | re.MULTILINE)):
-            path = target.split('#')[0]
-            if path and '://' not in path and not ((self.root / page).parent / path).exists():
+            path, _, anchor = target.partition('#')
+            file = (self.root / page).parent / path if path else self.root / page
+            if '://' not in path and not (file.exists() and (not anchor or anchor in anchors(file))):
                 bad.append(target)
         return '\n'.join(bad) or None
 
@@ -191,6 +192,12 @@ class Checker:
             bad += [f'there is no <{name}>' for name in re.findall(r'\bco/\w+\.h\b', tick)
                     if not any((self.root / layer / 'include' / name).exists() for layer in LAYERS)]
         return '\n'.join(bad) or None
+
+
+def anchors(path):
+    """The anchors that a page's headings become."""
+    headings = re.findall(r'^#+ (.*)$', path.read_text(encoding='utf-8'), re.MULTILINE)
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in headings}
 
 
 def known_words(root):
