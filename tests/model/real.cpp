@@ -21,7 +21,7 @@ namespace model
 /* The shared objects of this execution: addresses, and what stands for them in Relacy. */
 class world
 {
-    enum { ATOMICS = 64, PLAINS = 64, LATCHES = 8, GATES = 4, SLOTS = 4096 };
+    enum { ATOMICS = 64, SPARE = 16, PLAINS = 64, LATCHES = 8, GATES = 4, SLOTS = 4096 };
     enum kind { NOTHING, ATOMIC, PLAIN, LATCH, IGNORED, KINDS };
 
     struct entry {
@@ -34,6 +34,7 @@ class world
     rl::mutex latches[LATCHES];
     entry table[SLOTS];
     short count[KINDS];
+    int spares;
 
     entry &find(const void *p)
     {
@@ -63,10 +64,18 @@ class world
   public:
     static world *now;
 
+    /* Atomics that no model has named get one of these at their first access; they begin as 0. */
+    void prepare_spares()
+    {
+        for (int i = 0; i < SPARE; i++)
+            atomics[ATOMICS - 1 - i].store(0, rl::mo_relaxed, $);
+    }
+
     world()
     {
         memset(table, 0, sizeof(table));
         memset(count, 0, sizeof(count));
+        spares = 0;
         now = this;
     }
 
@@ -74,7 +83,7 @@ class world
 
     void watch(const void *p, size_t size, uint64_t value)
     {
-        RL_VERIFY(count[ATOMIC] < ATOMICS);
+        RL_VERIFY(count[ATOMIC] < ATOMICS - SPARE);
         atomics[enter(p, size, ATOMIC)].store(cut(value, static_cast<unsigned>(size)),
                                               rl::mo_relaxed, $);
     }
@@ -105,9 +114,13 @@ class world
     {
         entry &e = find(p);
 
-        if (e.kind != ATOMIC) {
-            fprintf(stderr, "an atomic at %p that the model has not named\n", p);
-            _exit(2);
+        if (e.kind == NOTHING) {
+            if (spares == SPARE) {
+                fprintf(stderr, "too many atomics that the model has not named\n");
+                _exit(2);
+            }
+            e.kind = ATOMIC;
+            e.index = static_cast<short>(ATOMICS - 1 - spares++);
         }
         return atomics[e.index];
     }
@@ -192,6 +205,7 @@ template <int N> struct real_model : rl::test_suite<real_model<N>, N> {
     {
         for (int i = 0; i < 4; i++)
             memory.gates[i].open();
+        memory.prepare_spares();
         model_entries.before(scenario_now);
     }
 
@@ -289,39 +303,69 @@ uint64_t model_load(model_at at, int order)
         world::now->atomic_at(at.object).load(model::order_from(order), model::place(at)), at.size);
 }
 
+/* The memory holds the last value, for plain accesses of an object that is atomic at other times. */
+static void write_through(model_at const &at, uint64_t value)
+{
+    memcpy(const_cast<void *>(at.object), &value, at.size);
+}
+
 void model_store(model_at at, uint64_t value, int order)
 {
     if (world::now->ignores(at.object))
         return;
     world::now->atomic_at(at.object).store(world::cut(value, at.size), model::order_from(order),
                                            model::place(at));
+    write_through(at, value);
+}
+
+static uint64_t stepped(model_step what, uint64_t before, uint64_t value)
+{
+    switch (what) {
+    case MODEL_EXCHANGE:
+        break;
+    case MODEL_ADD:
+        return before + value;
+    case MODEL_SUB:
+        return before - value;
+    case MODEL_OR:
+        return before | value;
+    case MODEL_AND:
+        return before & value;
+    }
+    return value;
 }
 
 uint64_t model_rmw(model_at at, model_step what, uint64_t value, int order)
 {
-    rl::atomic<uint64_t> &a = world::now->atomic_at(at.object);
     rl::memory_order o = model::order_from(order);
+    rl::debug_info where = model::place(at);
     uint64_t before = 0;
+
+    if (world::now->ignores(at.object))
+        return 0;
+    rl::atomic<uint64_t> &a = world::now->atomic_at(at.object);
 
     value = world::cut(value, at.size);
     switch (what) {
     case MODEL_EXCHANGE:
-        before = a.exchange(value, o, model::place(at));
+        before = a.exchange(value, o, where);
         break;
     case MODEL_ADD:
-        before = a.fetch_add(value, o, model::place(at));
+        before = a.fetch_add(value, o, where);
         break;
     case MODEL_SUB:
-        before = a.fetch_sub(value, o, model::place(at));
+        before = a.fetch_sub(value, o, where);
         break;
     case MODEL_OR:
-        before = a.fetch_or(value, o, model::place(at));
+        before = a.fetch_or(value, o, where);
         break;
     case MODEL_AND:
-        before = a.fetch_and(value, o, model::place(at));
+        before = a.fetch_and(value, o, where);
         break;
     }
-    return world::cut(before, at.size);
+    before = world::cut(before, at.size);
+    write_through(at, stepped(what, before, value));
+    return before;
 }
 
 bool model_cas(model_at at, uint64_t *expected, uint64_t value, bool weak, int order, int failure)
@@ -330,14 +374,19 @@ bool model_cas(model_at at, uint64_t *expected, uint64_t value, bool weak, int o
     rl::memory_order o = model::order_from(order);
     rl::memory_order f = model::order_from(failure);
     rl::debug_info where = model::place(at);
+    bool done;
 
     *expected = world::cut(*expected, at.size);
     value = world::cut(value, at.size);
     /* Relacy wants a failure order that C11 allowed in 2011: no stronger than the other. */
-    if ((o == rl::mo_relaxed || o == rl::mo_release) && f != rl::mo_relaxed)
+    if (o == rl::mo_relaxed || o == rl::mo_release)
         f = rl::mo_relaxed;
-    return weak ? a.compare_exchange_weak(*expected, value, o, where, f, where)
+    done = weak ? a.compare_exchange_weak(*expected, value, o, where, f, where)
                 : a.compare_exchange_strong(*expected, value, o, where, f, where);
+    if (done)
+        write_through(at, value);
+    *expected = world::cut(*expected, at.size);
+    return done;
 }
 
 void model_latch_take(const void *latch)
@@ -355,7 +404,13 @@ void model_latch_give(const void *latch)
     world::now->latch_at(latch).unlock($);
 }
 
-/* The sanitizer's runtime. */
+/* The sanitizer's runtime. Constructors of the shared object run before there is a world. */
+static void touch(const void *p, bool writes)
+{
+    if (world::now)
+        world::now->access(p, writes);
+}
+
 #define MODEL_TSAN(bytes)                        \
     void __tsan_read##bytes(void *p);            \
     void __tsan_write##bytes(void *p);           \
@@ -363,19 +418,19 @@ void model_latch_give(const void *latch)
     void __tsan_unaligned_write##bytes(void *p); \
     void __tsan_read##bytes(void *p)             \
     {                                            \
-        world::now->access(p, false);            \
+        touch(p, false);                         \
     }                                            \
     void __tsan_write##bytes(void *p)            \
     {                                            \
-        world::now->access(p, true);             \
+        touch(p, true);                          \
     }                                            \
     void __tsan_unaligned_read##bytes(void *p)   \
     {                                            \
-        world::now->access(p, false);            \
+        touch(p, false);                         \
     }                                            \
     void __tsan_unaligned_write##bytes(void *p)  \
     {                                            \
-        world::now->access(p, true);             \
+        touch(p, true);                          \
     }
 MODEL_TSAN(1)
 MODEL_TSAN(2)
@@ -392,13 +447,13 @@ void __tsan_init(void);
 void __tsan_read_range(void *p, unsigned long size)
 {
     for (unsigned long i = 0; i < size; i += 4)
-        world::now->access(static_cast<char *>(p) + i, false);
+        touch(static_cast<char *>(p) + i, false);
 }
 
 void __tsan_write_range(void *p, unsigned long size)
 {
     for (unsigned long i = 0; i < size; i += 4)
-        world::now->access(static_cast<char *>(p) + i, true);
+        touch(static_cast<char *>(p) + i, true);
 }
 
 void __tsan_func_entry(void *)

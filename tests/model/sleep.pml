@@ -16,8 +16,8 @@
  * which computes until all the short ones are done, so that they have to run elsewhere: a wake-up that is lost
  * shows as a system that stands still with work undone. With DOG, one more short piece arrives as an event of
  * worker 0's own epoll, and the watchdog marks a worker that computes as stuck and each tick wakes
- * somebody, and who searches serves the stuck worker's epoll too. The watchdog sleeps on the counts word (a
- * futex) when all workers sleep.
+ * somebody, and who searches serves the stuck worker's epoll too. The watchdog dozes when all workers sleep: it
+ * says so first, then looks at the counts, then sleeps on its word.
  *
  * Checked: when nothing moves any more, all work is done, nobody is counted as a searcher, all workers sleep
  * and so does the watchdog; the counts agree with the bits and are never negative.
@@ -47,20 +47,19 @@ bool io[N];       /* an event waits in this worker's epoll */
 bool hogged[N];   /* runs the long piece */
 bool stuck[N];    /* the watchdog's mark */
 byte done = 0, hogs_done = 0;
+bool dozing = 0; /* the watchdog sleeps, or is about to */
 bool dog_sleeps = 0;
 
-/* The kernel's half of a futex on the counts. */
+/* co__idle_tell: who takes the sleepers from all to one less wakes the watchdog, if it dozes. */
 inline wake_dog(before)
 {
 #ifdef DOG_NOT_WOKEN
     skip
 #else
-    atomic {
-        if
-        :: before == N -> dog_sleeps = 0
-        :: else
-        fi
-    }
+    if
+    :: before == N && dozing -> dozing = 0
+    :: else
+    fi
 #endif
 }
 
@@ -307,26 +306,26 @@ proctype network()
 #ifdef DOG
 proctype watchdog()
 {
-    byte id = 0, me = N;
-    short before = 0, seen = 0, seen_searchers = 0;
+    byte id = 0;
+    short before = 0;
+    bool awake = 0;
 
 again:
-    atomic { seen = sleepers; seen_searchers = searchers };
-    if
-    :: seen == N ->
-        atomic {
-            if
-#ifdef FUTEX_BLIND
-            :: true -> dog_sleeps = 1
+#ifdef DOZE_AFTER_LOOK
+    awake = (sleepers < N);
+    dozing = 1;
 #else
-            :: sleepers == seen && searchers == seen_searchers -> dog_sleeps = 1
-            :: else
+    dozing = 1;
+    awake = (sleepers < N);
 #endif
-            fi
-        };
+    if
+    :: !awake ->
+        dog_sleeps = 1;
 end:
-        (!dog_sleeps)
-    :: else ->
+        !dozing; /* The futex: sleeps while the word is 1. */
+        dog_sleeps = 0
+    :: awake ->
+        dozing = 0;
 end2:
         /* Ticks, for ever while anybody is awake; those that would change nothing are left out. */
         if
@@ -337,8 +336,7 @@ end2:
         :: sleepers == N
         fi
     fi;
-    seen = 0;
-    seen_searchers = 0;
+    awake = 0;
     goto again
 }
 #endif

@@ -28,7 +28,7 @@ void model_after(int scenario);
 
 /* ---- what it gets ---- */
 
-/* Names an atomic object and gives it its first value. Every atomic that the files touch needs a name. */
+/* Names an atomic object and gives it its first value. Atomics without a name begin as 0; few may be used. */
 void model_watch(const void *object, size_t size, uint64_t value);
 
 /* Names plain memory: accesses without order between them are data races. */

@@ -59,6 +59,12 @@ typedef enum {
 #define __atomic_store_n(p, v, order)    atomic_store_explicit(p, v, order)
 #define __atomic_exchange_n(p, v, order) atomic_exchange_explicit(p, v, order)
 #define __atomic_fetch_add(p, v, order)  atomic_fetch_add_explicit(p, v, order)
+#define __atomic_fetch_sub(p, v, order)  atomic_fetch_sub_explicit(p, v, order)
+#define __atomic_fetch_or(p, v, order)   atomic_fetch_or_explicit(p, v, order)
+#define __atomic_fetch_and(p, v, order)  atomic_fetch_and_explicit(p, v, order)
+/* v is evaluated twice. */
+#define __atomic_add_fetch(p, v, order) (atomic_fetch_add_explicit(p, v, order) + (v))
+#define __atomic_sub_fetch(p, v, order) (atomic_fetch_sub_explicit(p, v, order) - (v))
 #define __atomic_compare_exchange_n(p, e, v, weak, order, failure) \
     MODEL_CAS(p, e, v, weak, order, failure)
 
