@@ -110,7 +110,7 @@ struct co__turn {
     bool close;  /* the last answer said so */
     bool linger; /* the client may still be sending */
     bool eof;    /* it has ended its direction */
-    uint16_t counts[CO__COUNTS];
+    uint32_t counts[CO__COUNTS];
 
     /* Input: what has been read and not used is [in_pos, in_end). One octet behind in_end is
      * ours. */
