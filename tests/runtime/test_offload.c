@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/* tests/runtime/test_offload.c - blocking calls off the workers, taken back or waited for. */
+#include <co/offload.h>
+
+#include "support/run.h"
+#include <co/park.h>
+#include <sched.h>
+#include <unistd.h>
+
+TestSuite(offload, .timeout = 30);
+
+static _Atomic int count, begun, released;
+
+static int answer(void *arg)
+{
+    CHECK(co_worker() == -1);
+    CHECK(co_self() == 0);
+    atomic_fetch_add(&count, 1);
+    return *(int *)arg;
+}
+
+static int ask(void *arg)
+{
+    const int answers[] = {0, 1, -1, -EPERM, INT32_MAX};
+
+    (void)arg;
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        int wanted = answers[i];
+        int result = 77;
+
+        CHECK(co_offload(answer, &wanted, &result) == 0);
+        CHECK(result == wanted);
+        CHECK(co_offload(answer, &wanted, NULL) == 0);
+    }
+    CHECK(atomic_load(&count) == 10);
+    return 0;
+}
+
+Test(offload, gives_back_what_the_function_returned)
+{
+    run_on(1, ask, NULL);
+    atomic_store(&count, 0);
+    run_on(3, ask, NULL);
+}
+
+static void be_called(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&count, 1);
+}
+
+Test(offload, is_for_coroutines_only)
+{
+    int zero = 0;
+
+    cr_assert_eq(co_offload(answer, &zero, NULL), -EPERM);
+    cr_assert_eq(co_offload_detached(be_called, NULL), -EPERM);
+    cr_assert_eq(count, 0);
+}
+
+/* ---- the worker goes on ---- */
+
+static int block(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&begun, 1);
+    while (atomic_load(&released) == 0)
+        (void)usleep(1000);
+    atomic_fetch_add(&count, 1);
+    return 5;
+}
+
+static void block_off(void *arg)
+{
+    int result = 0;
+
+    (void)arg;
+    CHECK(co_offload(block, NULL, &result) == 0);
+    CHECK(result == 5);
+}
+
+static int go_on(void *arg)
+{
+    (void)arg;
+    start(block_off, NULL);
+    until(&begun, 1);
+    for (int i = 0; i < 100; i++)
+        CHECK(co_yield () == 0);
+    CHECK(co_sleep(5 * CO_MS) == 0);
+    CHECK(atomic_load(&count) == 0);
+    atomic_store(&released, 1);
+    return 0;
+}
+
+Test(offload, the_only_worker_goes_on_meanwhile)
+{
+    run_on(1, go_on, NULL);
+    cr_assert_eq(count, 1);
+}
+
+/* ---- a pool of one thread, which is taken ---- */
+
+static struct co_conf one_thread(int threads)
+{
+    struct co_conf conf = settings(threads);
+
+    conf.offload_threads = 1;
+    return conf;
+}
+
+static int take_back(void *arg)
+{
+    int zero = 0;
+    int64_t from;
+
+    (void)arg;
+    start(block_off, NULL);
+    until(&begun, 1);
+    from = co_now();
+    {
+        CO_DEADLINE(20 * CO_MS);
+        CHECK(co_offload(answer, &zero, NULL) == -ETIMEDOUT);
+    }
+    CHECK(co_now() - from < 5 * CO_SEC);
+    {
+        CO_DEADLINE(0);
+        CHECK(co_offload(answer, &zero, NULL) == -ETIMEDOUT);
+    }
+    CHECK(atomic_load(&count) == 0);
+    atomic_store(&released, 1);
+    until(&count, 1);
+    CHECK(co_offload(answer, &zero, NULL) == 0);
+    CHECK(atomic_load(&count) == 2); /* the one that blocked and this one: no other was called */
+    return 0;
+}
+
+Test(offload, what_has_not_begun_is_taken_back_at_the_deadline)
+{
+    struct co_conf conf = one_thread(2);
+
+    cr_assert_eq(run_conf(&conf, take_back, NULL), 0);
+    cr_assert_eq(count, 2);
+}
+
+static int leave_behind(void *arg)
+{
+    int zero = 0;
+
+    (void)arg;
+    start(block_off, NULL);
+    until(&begun, 1);
+    for (int i = 0; i < 10; i++) {
+        CO_DEADLINE(CO_MS);
+        CHECK(co_offload(answer, &zero, NULL) == -ETIMEDOUT);
+    }
+    atomic_store(&released, 1);
+    return 0;
+}
+
+Test(offload, what_was_taken_back_last_does_not_outlive_the_runtime)
+{
+    struct co_conf conf = one_thread(1);
+
+    for (int i = 0; i < 5; i++) {
+        atomic_store(&count, 0);
+        atomic_store(&begun, 0);
+        atomic_store(&released, 0);
+        cr_assert_eq(run_conf(&conf, leave_behind, NULL), 0);
+        cr_assert_eq(count, 1);
+    }
+}
+
+static int nap_there(void *arg)
+{
+    atomic_fetch_add(&begun, 1);
+    (void)usleep(60000);
+    *(int *)arg = 42; /* on the caller's stack */
+    return 9;
+}
+
+static int wait_for_it(void *arg)
+{
+    int local = 0;
+    int result = 0;
+
+    (void)arg;
+    {
+        CO_DEADLINE(20 * CO_MS);
+        CHECK(co_offload(nap_there, &local, &result) == 0);
+        CHECK(local == 42 && result == 9);
+        CHECK(co_check() == -ETIMEDOUT);
+    }
+    return 0;
+}
+
+Test(offload, what_has_begun_is_waited_for_past_the_deadline)
+{
+    run_on(1, wait_for_it, NULL);
+    run_on(2, wait_for_it, NULL);
+}
+
+/* ---- cancel ---- */
+
+static _Atomic int taken_back;
+
+static void queue_up(void *arg)
+{
+    int zero = 0;
+
+    (void)arg;
+    CHECK(co_offload(answer, &zero, NULL) == -ECANCELED);
+    atomic_fetch_add(&taken_back, 1);
+}
+
+static void block_through_cancel(void *arg)
+{
+    int result = 0;
+
+    (void)arg;
+    CHECK(co_offload(block, NULL, &result) == 0);
+    CHECK(result == 5);
+    CHECK(co_check() == -ECANCELED);
+}
+
+static void *release_after_cancel(void *arg)
+{
+    (void)arg;
+    while (atomic_load(&taken_back) < 3)
+        (void)sched_yield();
+    atomic_store(&released, 1);
+    return NULL;
+}
+
+static pthread_t releaser;
+
+static int cancel_all(void *arg)
+{
+    (void)arg;
+    start(block_through_cancel, NULL);
+    until(&begun, 1);
+    for (int i = 0; i < 3; i++)
+        start(queue_up, NULL);
+    CHECK(pthread_create(&releaser, NULL, release_after_cancel, NULL) == 0);
+    co_stop();
+    return 0;
+}
+
+Test(offload, cancel_takes_back_what_waits_and_waits_for_what_runs)
+{
+    struct co_conf conf = one_thread(2);
+
+    conf.grace = 200 * CO_MS;
+    cr_assert_eq(run_conf(&conf, cancel_all, NULL), 0);
+    cr_assert_eq(pthread_join(releaser, NULL), 0);
+    cr_assert_eq(taken_back, 3);
+    cr_assert_eq(count, 1);
+}
+
+/* ---- detached ---- */
+
+static void count_slowly(void *arg)
+{
+    (void)usleep(20000);
+    atomic_fetch_add((_Atomic int *)arg, 1);
+}
+
+static int detach(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 20; i++)
+        CHECK(co_offload_detached(count_slowly, &count) == 0);
+    {
+        CO_DEADLINE(0);
+        CHECK(co_offload_detached(count_slowly, &count) == 0);
+    }
+    CHECK(atomic_load(&count) < 21);
+    return 0;
+}
+
+Test(offload, the_runtime_waits_for_what_was_detached)
+{
+    run_on(2, detach, NULL);
+    cr_assert_eq(count, 21);
+}
+
+/* ---- many, and from a stuck worker ---- */
+
+static void ask_often(void *arg)
+{
+    for (int i = 0; i < *(int *)arg; i++) {
+        int result = 0;
+
+        CHECK(co_offload(answer, &i, &result) == 0);
+        CHECK(result == i);
+    }
+}
+
+static int ask_all(void *arg)
+{
+    for (int i = 0; i < 50; i++)
+        start(ask_often, arg);
+    return 0;
+}
+
+Test(offload, many_at_once_get_each_its_own_result)
+{
+    int each = fewer(100);
+
+    run_on(3, ask_all, &each);
+    cr_assert_eq(count, 50 * each);
+}
+
+static _Atomic int64_t back_at;
+
+static int wait_for_release(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&begun, 1);
+    while (atomic_load(&released) == 0)
+        (void)sched_yield();
+    return 0;
+}
+
+static void go_off_and_back(void *arg)
+{
+    (void)arg;
+    CHECK(co_offload(wait_for_release, NULL, NULL) == 0);
+    atomic_store(&back_at, co_now());
+}
+
+static int be_stuck(void *arg)
+{
+    int64_t from;
+
+    (void)arg;
+    start(go_off_and_back, NULL);
+    until(&begun, 1);
+    from = co_now();
+    atomic_store(&released, 1);
+    compute(500 * CO_MS);
+    CHECK(atomic_load(&back_at) != 0 && atomic_load(&back_at) - from < 250 * CO_MS);
+    return 0;
+}
+
+Test(offload, its_end_is_not_held_up_by_a_worker_that_computes)
+{
+    run_on(2, be_stuck, NULL);
+}
