@@ -76,7 +76,7 @@ static enum outcome head_next(struct co__turn *t, int64_t ns)
         if (n > 0) {
             int r = co__head_parse(&t->req.head, (size_t)n);
 
-            if (r == 0)
+            if (r == 0 && (t->req.head.flags & CO__HEAD_DECODE))
                 r = co__path_split(&t->req.head);
             if (r < 0)
                 return refuse(t, -r);
@@ -196,17 +196,33 @@ static void request_end(struct co__turn *t)
     t->active = false;
 }
 
+/* The route for a request; without one, the methods that there are for its target. */
+static struct co__route *route_of(const struct co__routes *routes, struct co__head *h,
+                                  uint64_t *ret_methods)
+{
+    struct co__route *route;
+
+    if (h->flags & CO__HEAD_STAR) {
+        *ret_methods = routes->methods;
+        return NULL;
+    }
+    if (!(h->flags & CO__HEAD_DECODE)) {
+        route = co__routes_exact(routes, h);
+        if (route != NULL)
+            return route;
+        (void)co__path_split(h); /* fails only where there is something to decode */
+    }
+    return co__routes_find(routes, h, ret_methods);
+}
+
 static void request_answer(struct co__turn *t)
 {
-    const struct co__head *h = &t->req.head;
+    const struct co__routes *routes = &t->server->routes;
     uint64_t methods = 0;
-    struct co__route *route = NULL;
+    struct co__route *route;
 
     request_begin(t);
-    if (h->flags & CO__HEAD_STAR)
-        methods = t->server->routes.methods;
-    else
-        route = co__routes_find(&t->server->routes, h, &methods);
+    route = route_of(routes, &t->req.head, &methods);
     if (route == NULL) {
         no_route(t, methods);
     } else {

@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <strings.h>
 
 enum {
     CO__TCHAR = 0x01, /* token */
@@ -44,10 +43,23 @@ static inline unsigned co__hex(char c)
     return u <= '9' ? u - '0' : (u | 0x20) - 'a' + 10;
 }
 
-/* Compares n octets with a text of n octets, letters in any case. */
+static inline unsigned co__lower(char c)
+{
+    unsigned u = (uint8_t)c;
+
+    return u - 'A' < 26 ? u | 0x20 : u;
+}
+
+/* Compares n octets with a text of len octets, letters in any case. */
 static inline bool co__same(const char *p, size_t n, const char *text, size_t len)
 {
-    return n == len && strncasecmp(p, text, n) == 0;
+    if (n != len)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (co__lower(p[i]) != co__lower(text[i]))
+            return false;
+    }
+    return true;
 }
 
 #endif

@@ -106,6 +106,48 @@ static int route_of(const struct co__routes *t, int node, int method)
     return i;
 }
 
+/* Mixes length, first and last octets: enough to tell a handful of paths apart. */
+static uint32_t hash_of(const char *p, size_t len)
+{
+    uint64_t first = 0, last = 0;
+
+    if (len >= 8) {
+        memcpy(&first, p, 8);
+        memcpy(&last, p + len - 8, 8);
+    } else {
+        for (size_t i = 0; i < len; i++)
+            first = first << 8 | (uint8_t)p[i];
+    }
+    first = (first ^ (last << 23 | last >> 41) ^ len) * UINT64_C(0x9e3779b97f4a7c15);
+    return (uint32_t)(first >> 32);
+}
+
+/* The entry for a path, or the free one where it belongs. */
+static struct co__exact *exact_of(const struct co__routes *t, const char *p, size_t len)
+{
+    uint32_t hash = hash_of(p, len), i = hash;
+
+    for (;; i++) {
+        struct co__exact *e = &t->exacts[i & t->exact_mask];
+
+        if (e->len == 0 || (e->hash == hash && e->len == len && memcmp(e->path, p, len) == 0))
+            return e;
+    }
+}
+
+/* Enters the node of a route that has no parameters. */
+static void exact_add(struct co__routes *t, const struct co__route *route, int node)
+{
+    const char *path = route->pub->path;
+    size_t len = strlen(path);
+    struct co__exact *e;
+
+    if (route->param_count > 0 || len > UINT16_MAX)
+        return;
+    e = exact_of(t, path, len);
+    *e = (struct co__exact){hash_of(path, len), (uint16_t)len, node, path};
+}
+
 static int route_add(struct co__routes *t, const struct co_http_route *pub)
 {
     struct co__route *route = &t->routes[t->route_count];
@@ -128,6 +170,7 @@ static int route_add(struct co__routes *t, const struct co_http_route *pub)
     route->next = t->nodes[at].route;
     t->nodes[at].route = t->route_count++;
     t->methods |= (uint64_t)1 << route->method;
+    exact_add(t, route, at);
     return 0;
 }
 
@@ -147,7 +190,10 @@ int co__routes_init(struct co__routes *t, const struct co_http_route *table)
     }
     t->nodes = calloc(nodes, sizeof *t->nodes);
     t->routes = calloc(routes + 1, sizeof *t->routes);
-    if (t->nodes == NULL || t->routes == NULL)
+    while (t->exact_mask < 2 * routes)
+        t->exact_mask = 2 * t->exact_mask + 1;
+    t->exacts = calloc((size_t)t->exact_mask + 1, sizeof *t->exacts);
+    if (t->nodes == NULL || t->routes == NULL || t->exacts == NULL)
         return -ENOMEM;
     (void)node_new(t, NULL, 0);
     for (size_t i = 0; i < routes; i++) {
@@ -163,6 +209,7 @@ void co__routes_done(struct co__routes *t)
 {
     free(t->nodes);
     free(t->routes);
+    free(t->exacts);
     *t = (struct co__routes){0};
 }
 
@@ -179,6 +226,14 @@ static struct co__route *node_match(const struct co__routes *t, int node, int me
     for (i = t->nodes[node].route; i >= 0; i = t->routes[i].next)
         *methods |= (uint64_t)1 << t->routes[i].method;
     return NULL;
+}
+
+struct co__route *co__routes_exact(const struct co__routes *t, const struct co__head *h)
+{
+    const struct co__exact *e = exact_of(t, h->base + h->path.off, h->path.len);
+    uint64_t methods = 0;
+
+    return e->len == 0 ? NULL : node_match(t, e->node, h->method, &methods);
 }
 
 struct co__route *co__routes_find(const struct co__routes *t, const struct co__head *h,

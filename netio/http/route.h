@@ -39,9 +39,19 @@ struct co__node {
     int route;          /* first of the routes that end here, or -1 */
 };
 
+/* Where a path without parameters ends: what most requests ask for is found without the trie. */
+struct co__exact {
+    uint32_t hash;
+    uint16_t len; /* 0: free */
+    int node;
+    const char *path;
+};
+
 struct co__routes {
     struct co__node *nodes;
     struct co__route *routes;
+    struct co__exact *exacts; /* a power of two of them, at least half of them free */
+    uint32_t exact_mask;
     int node_count, route_count;
     uint64_t methods; /* of all routes, by llhttp's numbers */
     int get, head, options;
@@ -54,6 +64,13 @@ struct co__routes {
  */
 int co__routes_init(struct co__routes *t, const struct co_http_route *table);
 void co__routes_done(struct co__routes *t);
+
+/*
+ * Finds the route for a path without parameters, before the path is split; it has nothing to
+ * decode.
+ * Returns: the route; NULL if co__routes_find has to look.
+ */
+struct co__route *co__routes_exact(const struct co__routes *t, const struct co__head *h);
 
 /*
  * Finds the route for a head whose path has been split. HEAD falls back to GET.

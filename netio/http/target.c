@@ -5,6 +5,7 @@
 #include "octets.h"
 #include <arpa/inet.h>
 #include <string.h>
+#include <strings.h>
 
 /* The length of a percent-encoding at p: 3, or 0 if it is none or encodes NUL. */
 static size_t pct(const char *p, const char *end)
