@@ -386,7 +386,7 @@ int main(int argc, char **argv)
 
     for (size_t i = 0; i < sizeof(protocol) / sizeof(*protocol); i++)
         d.add(protocol[i], searches(0, 100000)(1, 2000000),
-              searches(0, 2000000)(2, 20000000)(3, 60000000));
+              searches(0, 3000000)(2, 20000000)(3, 20000000));
     for (size_t i = 0; i < sizeof(broken) / sizeof(*broken); i++)
         d.add(broken[i], searches(0, 100000)(2, 200000), searches(0, 2000000)(3, 5000000));
     return d.finish();

@@ -191,7 +191,7 @@ static void *need(void *object, const char *name)
 static void open_object(run const &r)
 {
     std::string path = r.changes ? base + "." + r.name + ".so" : base + ".so";
-    void *object = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    void *object = dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL);
 
     *reinterpret_cast<void **>(&model_entries.before) = need(object, "model_before");
     *reinterpret_cast<void **>(&model_entries.thread) = need(object, "model_run");
@@ -231,7 +231,7 @@ static int drive(const char *name, const char *const *scenarios, int argc, char 
     for (; scenarios[count]; count++) {
         run r = {0, count, scenarios[count], NULL};
 
-        d.add(r, searches(0, 50000)(1, 300000), searches(0, 3000000)(2, 10000000));
+        d.add(r, searches(0, 50000)(1, 300000), searches(0, 2000000)(2, 4000000));
     }
     d.add_changes(scenarios, count, searches(0, 200000)(2, 200000),
                   searches(0, 5000000)(2, 5000000));
@@ -471,7 +471,7 @@ void __tsan_init(void)
 
 int main(int argc, char **argv)
 {
-    void *object = argc > 1 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL) : NULL;
+    void *object = argc > 1 ? dlopen(argv[1], RTLD_LAZY | RTLD_LOCAL) : NULL;
     const char *name = static_cast<const char *>(model::need(object, "model_name"));
     const char *const *scenarios =
         static_cast<const char *const *>(model::need(object, "model_scenarios"));

@@ -125,7 +125,7 @@ struct source_model : rl::test_suite<source_model, 4> {
             if ((!mutated(CLAIM_ANY) && w / ONE != seq) || (w & CLAIMED))
                 return false;
             if (word.cas(w, w | CLAIMED, acq_rel)) {
-                MODEL_ASSERT(old / ONE < 64); /* Else it spins. */
+                MODEL_ASSERT(old / ONE < 20); /* Else it spins. */
                 MODEL_ASSERT(++wins[old / ONE] == 1);
                 reason.set(why);
                 return true;
@@ -532,7 +532,7 @@ int main(int argc, char **argv)
     };
 
     for (size_t i = 0; i < sizeof(protocol) / sizeof(*protocol); i++)
-        d.add(protocol[i], searches(0, 100000)(1, 500000), searches(0, 5000000)(2, 20000000));
+        d.add(protocol[i], searches(0, 100000)(1, 500000), searches(0, 3000000)(2, 20000000));
     for (size_t i = 0; i < sizeof(broken) / sizeof(*broken); i++)
         d.add(broken[i], searches(0, 200000)(2, 200000), searches(0, 5000000)(2, 5000000));
     return d.finish();
