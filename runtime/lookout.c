@@ -4,11 +4,16 @@
 
 #include "stall.h"
 #include "worker.h"
+#include <time.h>
+
+/* A turn of a thread that is not on a CPU counts as stuck after this long. */
+#define BLOCKED (5 * CO_MS)
 
 /* What was seen of a worker last. */
 struct sight {
     uint32_t turn;
     int64_t since; /* when this turn was first seen */
+    int64_t cpu;   /* the thread's CPU time then */
     bool reported; /* this stall */
 };
 
@@ -28,16 +33,39 @@ void co__lookout_start(int64_t now)
     atomic_store_explicit(&lookout.stands, 0, memory_order_relaxed /* as above */);
 }
 
+/* The CPU time of a worker's thread so far. */
+static int64_t cpu_time(const struct co__worker *w)
+{
+    struct timespec time;
+    clockid_t clock;
+
+    if (pthread_getcpuclockid(w->thread, &clock) != 0 || clock_gettime(clock, &time) < 0)
+        return 0;
+    return time.tv_sec * CO_SEC + time.tv_nsec;
+}
+
+/*
+ * Whether a turn that has lasted `ms` keeps the worker from the others. One whose thread has not had the CPU has been
+ * preempted by the kernel, and nobody can help it to run sooner; or it is blocked in a system call, which takes longer to tell.
+ */
+static bool keeps_waiting(const struct sight *sight, int64_t now, int64_t cpu)
+{
+    int64_t spent = now - sight->since;
+
+    return spent >= BLOCKED || (spent >= CO__LOOKOUT_EVERY && cpu - sight->cpu >= spent / 2);
+}
+
 static void look_at(struct co__worker *w, struct sight *sight, int64_t now)
 {
     /* relaxed, all: heartbeat and verdict are hints, right within a look. */
     uint32_t turn = atomic_load_explicit(&w->turn, memory_order_relaxed);
     bool running = atomic_load_explicit(&w->state, memory_order_relaxed) == CO__RUNNING;
     uint32_t was = atomic_load_explicit(&w->stuck, memory_order_relaxed);
-    uint32_t stuck = running && turn == sight->turn && now - sight->since >= CO__LOOKOUT_EVERY;
+    int64_t cpu = running ? cpu_time(w) : 0;
+    uint32_t stuck = running && turn == sight->turn && keeps_waiting(sight, now, cpu);
 
     if (!running || turn != sight->turn)
-        *sight = (struct sight){.turn = turn, .since = now};
+        *sight = (struct sight){.turn = turn, .since = now, .cpu = cpu};
     if (stuck != was) {
         atomic_store_explicit(&w->stuck, stuck, memory_order_relaxed /* as above */);
         atomic_fetch_add_explicit(&co__rt.stuck, stuck ? 1 : -1, memory_order_relaxed);

@@ -5,11 +5,12 @@
  * A turn runs one coroutine until it suspends. The order in which work is looked for:
  *   the LIFO slot (at most 3 in a row) and the own deque, pinned coroutines taking every other turn;
  *   a batch from the injector; the own epoll, timers and inbox, without waiting;
- *   then, as a searcher (at most half of the workers are), the deques of the others, and last what belongs to a
- *   worker that is stuck: its LIFO slot, expired timers and epoll;
+ *   then, as a searcher (at most half of the workers are), the deques of the others, where it is worth
+ *   the trip, and last what belongs to a worker that is stuck: its LIFO slot, expired timers and epoll;
  *   then sleep, on the own epoll.
- * However much work there is, every 61 turns or 200 microseconds (co__worker.interval) the worker looks outside
- * first: injector, epoll, timers, inbox, each millisecond libuv. So every ready coroutine runs within a bounded number of turns.
+ * However much work there is, every 61 turns or 200 microseconds the worker looks outside first: injector,
+ * epoll, timers, inbox, each millisecond libuv. So every ready coroutine runs within a bounded number of
+ * turns.
  */
 #include "worker.h"
 
@@ -24,13 +25,13 @@ enum {
     LIFO_RUN = 3,       /* an eagerly used LIFO slot starves the deque */
     INTERVAL = 61,      /* turns between two looks outside, at most */
     INJECTED_MAX = 128, /* taken from the injector at once, at most: half of a deque */
-    PASSES = 3,         /* over all victims, per search */
 };
-#define LOOK_EVERY   (200 * CO_US)
-#define UV_EVERY     (1 * CO_MS)
-#define LINGER       (10 * CO_US)
-#define FIRST_GUESS  (10 * CO_US) /* of a turn's time */
-#define WORTH_WAKING (50 * CO_US) /* a wake-up costs some ten microseconds of both */
+#define LOOK_EVERY (200 * CO_US)
+#define UV_EVERY   (1 * CO_MS)
+/* Backlogs, in time: half of one is taken, and the trip costs some 20 us; a sleeper comes only after 50 us or so. */
+#define WORTH_STEALING (100 * CO_US)
+#define WORTH_WAKING   (400 * CO_US)
+#define FIRST_GUESS    (100 * CO_US) /* of a turn's time: rather too eager than too late */
 
 struct co__runtime co__rt;
 
@@ -94,16 +95,34 @@ static void spill(struct co__worker *w)
         co__stat(w->stats, CO__STAT_INJECTED);
 }
 
+/*
+ * Whether it is worth coming to a worker for what lies in its deque: it will need `least` for it, going by how long its turns
+ * took lately, or it is stuck and will not come to it (docs/decisions/0007).
+ */
+static bool worth(const struct co__worker *w, int64_t least)
+{
+    int64_t size = co__deque_size(&w->deque);
+
+    /* relaxed, both: an estimate and a hint. */
+    return size > 0 && (size * atomic_load_explicit(&w->turn_ns, memory_order_relaxed) >= least ||
+                        atomic_load_explicit(&w->stuck, memory_order_relaxed));
+}
+
+/* Wakes a sleeper, if there is one, for what lies in the own deque. */
+static void offer(struct co__worker *w)
+{
+    if (co__rt.count == 1 || !co__rt.conf.stealing || !worth(w, WORTH_WAKING))
+        return;
+    co__deque_publish(&w->deque);
+    co__notify();
+}
+
 static void push(struct co__worker *w, struct co__coro *co)
 {
     while (!co__deque_push(&w->deque, co))
         spill(w);
-    if (w->batching) {
-        w->batched++;
-    } else if (co__rt.count > 1 && co__rt.conf.stealing) {
-        co__deque_publish(&w->deque);
-        co__notify();
-    }
+    if (!w->batching)
+        offer(w);
 }
 
 static void ready_pinned(struct co__worker *w, struct co__coro *co)
@@ -142,19 +161,12 @@ void co__ready(struct co__coro *co)
 void co__batch_begin(struct co__worker *w)
 {
     w->batching = true;
-    w->batched = 0;
 }
 
 void co__batch_end(struct co__worker *w)
 {
     w->batching = false;
-    /* What this worker will be through with in a moment nobody need wake up for (docs/decisions/0009). If it turns out to
-     * take long, the lookout notices. */
-    if (w->batched > 1 && w->batched * w->turn_ns >= WORTH_WAKING && co__rt.count > 1 &&
-        co__rt.conf.stealing) {
-        co__deque_publish(&w->deque);
-        co__notify();
-    }
+    offer(w);
 }
 
 /* ---- running ---- */
@@ -234,18 +246,28 @@ static void expire(struct co__worker *w)
     co__batch_end(w);
 }
 
-/* Reads the clock, and keeps an average of how long turns take. */
+/*
+ * Reads the clock, and keeps an estimate of how long turns take: by doubling and taking a quarter off, it settles where about
+ * one sample in three is longer. So it follows the load within a few samples, and the odd turn during which the kernel
+ * ran somebody else does not spoil it.
+ */
 static void measure_turns(struct co__worker *w)
 {
-    /* relaxed: own word. */
+    /* relaxed, all: own words, which others read as estimates. */
     uint32_t turn = atomic_load_explicit(&w->turn, memory_order_relaxed);
+    int64_t turn_ns = atomic_load_explicit(&w->turn_ns, memory_order_relaxed /* as above */);
     int64_t before = w->clock;
-    int64_t turns = turn - w->measured_turn;
+    int64_t spent = co__worker_clock(w) - before;
+    int64_t turns = (uint32_t)(turn - w->measured_turn);
 
-    if (turns > 0)
-        w->turn_ns += ((co__worker_clock(w) - before) / turns - w->turn_ns) / 8;
+    if (turns == 0)
+        return;
+    spent = spent / turns + 1;
+    if (spent > turn_ns)
+        turn_ns = spent < 2 * turn_ns ? spent : 2 * turn_ns;
     else
-        (void)co__worker_clock(w);
+        turn_ns = spent > turn_ns - turn_ns / 4 ? spent : turn_ns - turn_ns / 4;
+    atomic_store_explicit(&w->turn_ns, turn_ns, memory_order_relaxed /* as above */);
     w->measured_turn = turn;
 }
 
@@ -270,10 +292,12 @@ static void look(struct co__worker *w)
 /* Looks, and says after how many turns to look again. */
 static void look_in_time(struct co__worker *w)
 {
+    int64_t turn_ns;
+
     look(w);
+    turn_ns = atomic_load_explicit(&w->turn_ns, memory_order_relaxed /* own word */);
     /* At least two: what the look brings has the next turn, and the own deque must have one too. */
-    w->countdown =
-        w->turn_ns * INTERVAL <= LOOK_EVERY ? INTERVAL : (int)(LOOK_EVERY / w->turn_ns) + 2;
+    w->countdown = turn_ns * INTERVAL <= LOOK_EVERY ? INTERVAL : (int)(LOOK_EVERY / turn_ns) + 2;
     co__lookout(w->clock);
     /* relaxed: a hint; the search sees it too. */
     if (atomic_load_explicit(&co__rt.stuck, memory_order_relaxed) > 0)
@@ -380,65 +404,48 @@ static uint32_t dice(struct co__worker *w)
 }
 
 /* Whether a search may be worth its while; the look before sleep is the one that counts. */
-static bool anything_to_find(void)
+static bool anything_to_find(const struct co__worker *w)
 {
     /* relaxed, both: hints. */
     if (atomic_load_explicit(&co__rt.stuck, memory_order_relaxed) > 0 ||
         atomic_load_explicit(&co__rt.injector.size, memory_order_relaxed) > 0)
         return true;
     for (int i = 0; i < co__rt.count; i++) {
-        if (co__deque_size(&co__rt.workers[i].deque) > 0)
+        if (&co__rt.workers[i] != w && worth(&co__rt.workers[i], WORTH_STEALING))
             return true;
     }
     return false;
 }
 
-/*
- * Goes over the others' deques once. Takes only from one that holds at least `least`; *ret_fewer says whether there
- * was one that held fewer.
- */
-static struct co__coro *steal(struct co__worker *w, int least, bool *ret_fewer)
+/* Goes over the others' deques once, from a random one on. */
+static struct co__coro *steal(struct co__worker *w)
 {
     uint32_t start = dice(w);
-    bool fewer = false;
 
     for (int i = 0; i < co__rt.count; i++) {
         struct co__worker *victim = &co__rt.workers[(start + (uint32_t)i) % (uint32_t)co__rt.count];
-        int size = victim == w ? 0 : co__deque_size(&victim->deque);
-        struct co__coro *co = size >= least ? steal_from(w, victim) : NULL;
+        struct co__coro *co = NULL;
 
+        if (victim != w && worth(victim, WORTH_STEALING))
+            co = steal_from(w, victim);
         if (co)
             return co;
-        fewer |= size > 0;
     }
-    *ret_fewer = fewer;
     return NULL;
 }
 
-/*
- * Searches for work of others. A deque that holds little is left alone at first, for some microseconds: its owner
- * is probably about to run it, or in the midst of filling it, and then half of more can be had in one step.
- */
 static struct co__coro *search(struct co__worker *w)
 {
-    static const int least[PASSES] = {16, 4, 1};
-    struct co__coro *co = NULL;
-    bool fewer = true;
+    struct co__coro *co;
 
     if (co__rt.count == 1 || !co__rt.conf.stealing)
         return NULL;
-    if (!w->searching && (!anything_to_find() || !co__idle_search(&co__rt.idle)))
+    if (!w->searching && (!anything_to_find(w) || !co__idle_search(&co__rt.idle)))
         return NULL;
     w->searching = true;
-    for (int pass = 0; pass < PASSES && !co && fewer; pass++) {
-        int64_t until = co_now() + (pass < PASSES - 1 ? LINGER : 0);
-
-        do {
-            co = steal(w, least[pass], &fewer);
-        } while (!co && fewer && co_now() < until);
-        if (!co)
-            co = take_injected(w, INJECTED_MAX);
-    }
+    co = steal(w);
+    if (!co)
+        co = take_injected(w, INJECTED_MAX);
     /* relaxed: a hint that is set for a millisecond at least. */
     if (!co && atomic_load_explicit(&co__rt.stuck, memory_order_relaxed) > 0 && rescue(w) > 0)
         co = take_deque(w);
@@ -516,7 +523,8 @@ static bool work_anywhere(struct co__worker *w)
     if (!co__rt.conf.stealing)
         return false;
     for (int i = 0; i < co__rt.count; i++) {
-        if (co__deque_size(&co__rt.workers[i].deque) > 0)
+        /* Its own deque is empty. seq_cst: see co__deque_size. */
+        if (worth(&co__rt.workers[i], WORTH_STEALING))
             return true;
     }
     return false;
@@ -628,7 +636,7 @@ int co__worker_start(struct co__worker *w, int index)
     w->epoll = w->wake_fd = -1;
     w->random = (uint32_t)index * 2654435761U + 1;
     w->countdown = INTERVAL;
-    w->turn_ns = FIRST_GUESS;
+    atomic_store_explicit(&w->turn_ns, FIRST_GUESS, memory_order_relaxed /* no other thread yet */);
     w->poll_pays = true;
     w->stats = co__stat_row(index);
     r = uv_loop_init(&w->loop);

@@ -27,7 +27,6 @@ struct co__worker {
     int budget;       /* calls that the running coroutine may still make before it yields */
     int countdown;    /* turns until the next look at the outside */
     int lifo_run;     /* coroutines taken from the LIFO slot in a row */
-    int batched;      /* coroutines made ready since batching began */
     bool batching;    /* readiness is being delivered: wake others once, at the end */
     bool searching;   /* counted as a searcher */
     bool uv_touched;  /* a libuv handle was started: run the loop before sleeping */
@@ -38,10 +37,9 @@ struct co__worker {
     enum co__action action;
     co_commit_fn *commit;
     void *commit_arg;
-    int64_t clock;   /* the monotonic clock, read not long ago */
-    int64_t turn_ns; /* how long turns take, on average */
-    int64_t uv_ran;  /* when the libuv loop ran last */
-    int64_t live;    /* coroutines started less ended here, not yet told to the runtime */
+    int64_t clock;  /* the monotonic clock, read not long ago */
+    int64_t uv_ran; /* when the libuv loop ran last */
+    int64_t live;   /* coroutines started less ended here, not yet told to the runtime */
     int64_t *stats;
     uint32_t random;
     uint32_t measured_turn; /* the turn when the clock was read last */
@@ -60,6 +58,7 @@ struct co__worker {
     struct co__injector inbox; /* coroutines pinned to this worker */
     struct co__heap timers;
     _Alignas(CO__CACHE_LINE) _Atomic uint32_t turn; /* heartbeat */
+    _Atomic int64_t turn_ns;                        /* how long turns took lately: an estimate */
     _Atomic int state;                              /* enum co__worker_state */
     _Atomic uint32_t stuck;   /* set by the watchdog: others serve this worker */
     _Atomic uint32_t running; /* index of the running coroutine, for reports */
