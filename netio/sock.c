@@ -7,7 +7,7 @@
  * after a read that returned less than asked, a TCP socket is drained, so the next read waits first and saves the
  * call that would fail; sticky bits (end of stream, urgent data) forbid the shortcut.
  */
-#include <co/net.h>
+#include <co/private/net.h>
 
 #include "slot.h"
 #include <co/park.h>
@@ -25,36 +25,63 @@ static bool nothing_new(const struct co__source *source)
     return (__atomic_load_n(&source->word, __ATOMIC_RELAXED) & NEWS) == CO__SOURCE_NIL;
 }
 
+/* One system call, or none if it is known to fail. Returns: as recv(2); -EAGAIN. *ret_asked: it was made. */
+static ssize_t receive_now(struct co__slot *slot, void *buf, size_t cap, bool *ret_asked)
+{
+    ssize_t n;
+    bool all;
+    int r;
+
+    *ret_asked = slot->left != CO__SLOT_DRAINED || !nothing_new(&slot->read);
+    if (!*ret_asked)
+        return -EAGAIN;
+    do {
+        if (co__source_consume(&slot->read) & CO__SOURCE_CLOSING)
+            return -ECANCELED;
+        n = recv(slot->fd, buf, cap, MSG_DONTWAIT);
+        r = n < 0 ? -errno : 0;
+    } while (r == -EINTR);
+    if (n >= 0) {
+        all = n > 0 && (size_t)n < cap && slot->kind == CO__SLOT_TCP;
+        slot->left = all ? CO__SLOT_DRAINED : CO__SLOT_UNKNOWN;
+        return n;
+    }
+    if (r == -EAGAIN)
+        slot->left = CO__SLOT_DRAINED;
+    return r;
+}
+
 static ssize_t receive(struct co__slot *slot, void *buf, size_t cap)
 {
     for (;;) {
-        bool skip = slot->left == CO__SLOT_DRAINED && nothing_new(&slot->read);
+        bool asked;
+        ssize_t n = receive_now(slot, buf, cap, &asked);
         int r;
 
-        if (!skip) {
-            ssize_t n;
-
-            if (co__source_consume(&slot->read) & CO__SOURCE_CLOSING)
-                return -ECANCELED;
-            n = recv(slot->fd, buf, cap, MSG_DONTWAIT);
-            if (n >= 0) {
-                bool all = n > 0 && (size_t)n < cap && slot->kind == CO__SLOT_TCP;
-
-                slot->left = all ? CO__SLOT_DRAINED : CO__SLOT_UNKNOWN;
-                return n;
-            }
-            r = -errno;
-            if (r == -EINTR)
-                continue;
-            if (r != -EAGAIN)
-                return r;
-            slot->left = CO__SLOT_DRAINED;
-        }
-        r = co__source_wait(&slot->read, skip);
+        if (n != -EAGAIN)
+            return n;
+        r = co__source_wait(&slot->read, !asked);
         if (r < 0)
             return r;
         slot->left = CO__SLOT_UNKNOWN; /* the wake-up says that there is something */
     }
+}
+
+ssize_t co__recv_now(int fd, void *buf, size_t cap)
+{
+    struct co__slot *slot;
+    bool asked;
+    ssize_t n;
+    int r = co_check();
+
+    if (r < 0)
+        return r;
+    slot = co__slot_enter(fd, CO__SLOT_READING, &r);
+    if (!slot)
+        return r;
+    n = receive_now(slot, buf, cap, &asked);
+    co__slot_leave(slot, CO__SLOT_READING);
+    return n;
 }
 
 ssize_t co_recv(int fd, void *buf, size_t cap)
@@ -158,6 +185,31 @@ static ssize_t send_all(struct co__slot *slot, struct msghdr *msg, size_t len)
         }
     }
     return (ssize_t)len;
+}
+
+ssize_t co__send_now(int fd, const void *buf, size_t len)
+{
+    struct co__slot *slot;
+    ssize_t n;
+    int r = co_check();
+
+    if (r < 0)
+        return r;
+    slot = co__slot_enter(fd, CO__SLOT_WRITING, &r);
+    if (!slot)
+        return r;
+    if (slot->broken) {
+        n = -EPIPE;
+    } else if (co__source_consume(&slot->write) & CO__SOURCE_CLOSING) {
+        n = -ECANCELED;
+    } else {
+        n = send(slot->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        r = n < 0 ? -errno : 0;
+        if (r < 0)
+            n = r == -EINTR ? -EAGAIN : r;
+    }
+    co__slot_leave(slot, CO__SLOT_WRITING);
+    return n;
 }
 
 ssize_t co_sendv(int fd, const struct iovec *iov, int count)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A turn's socket and buffers: every wait and every system call of a turn is made here. */
 #include "engine.h"
-#include <co/net.h>
+#include <co/private/net.h>
 #include <co/private/scope.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -22,9 +22,12 @@ ssize_t co__turn_recv(struct co__turn *t, void *buf, size_t cap, int64_t ns)
 
     if (co__turn_flush(t) < 0)
         return t->dead;
-    scope = co__turn_scope(ns);
-    n = co_recv(t->fd, buf, cap);
-    co_scope_close(&scope);
+    n = co__recv_now(t->fd, buf, cap);
+    if (n == -EAGAIN) {
+        scope = co__turn_scope(ns);
+        n = co_recv(t->fd, buf, cap);
+        co_scope_close(&scope);
+    }
     if (n == 0)
         t->eof = true;
     if (n < 0 && n != -ETIMEDOUT)
@@ -75,6 +78,16 @@ ssize_t co__turn_fill(struct co__turn *t, int64_t ns)
     return n;
 }
 
+static int sent(struct co__turn *t, ssize_t n)
+{
+    if (n >= 0)
+        return 0;
+    if (n == -ETIMEDOUT)
+        t->counts[CO__TIMEOUTS]++;
+    t->dead = (int)n;
+    return t->dead;
+}
+
 /* One send, which has to be through within write_timeout. Returns: 0; a negative errno, kept in
  * t->dead. */
 static int send_pieces(struct co__turn *t, const struct iovec *iov, int count)
@@ -84,24 +97,33 @@ static int send_pieces(struct co__turn *t, const struct iovec *iov, int count)
         count == 1 ? co_send(t->fd, iov->iov_base, iov->iov_len) : co_sendv(t->fd, iov, count);
 
     co_scope_close(&scope);
-    if (n >= 0)
-        return 0;
-    if (n == -ETIMEDOUT)
-        t->counts[CO__TIMEOUTS]++;
-    t->dead = (int)n;
-    return t->dead;
+    return sent(t, n);
+}
+
+/* The same for one piece, which nearly always goes at once. */
+static int send_piece(struct co__turn *t, char *data, size_t len)
+{
+    ssize_t n = co__send_now(t->fd, data, len);
+    struct iovec rest;
+
+    if (n == -EAGAIN)
+        n = 0;
+    if (n < 0 || (size_t)n == len)
+        return sent(t, n);
+    rest = (struct iovec){data + n, len - (size_t)n};
+    return send_pieces(t, &rest, 1);
 }
 
 int co__turn_flush(struct co__turn *t)
 {
-    struct iovec iov = {t->out, t->out_len};
+    size_t len = t->out_len;
 
     if (t->dead < 0)
         return t->dead;
-    if (t->out_len == 0)
+    if (len == 0)
         return 0;
     t->out_len = 0;
-    return send_pieces(t, &iov, 1);
+    return send_piece(t, t->out, len);
 }
 
 char *co__turn_reserve(struct co__turn *t, size_t n)
