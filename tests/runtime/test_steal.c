@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/runtime/test_steal.c - stealing is real. The counts hold on every machine; for the times, a
+ * repetition that a busy machine has spoilt may be tried again. tests/stress/stealing.c does more, and
+ * allows for nothing.
+ */
+#include "stress/stolen.h"
+#include "support/run.h"
+
+TestSuite(steal, .timeout = 60);
+
+#ifdef CO_TEST_TSAN
+enum { LIMIT_MS = 1000, STEALS = 40 }; /* a new coroutine takes milliseconds there */
+#else
+enum { LIMIT_MS = 100, STEALS = 10 };
+#endif
+enum { REPETITIONS = 5, ATTEMPTS = 4, COMPUTING_MS = 2 * LIMIT_MS + 100 };
+
+static bool woken;
+
+static int repeat(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < REPETITIONS; i++) {
+        struct stolen_report r = {0};
+
+        for (int k = 0; k < ATTEMPTS && (k == 0 || r.slowest > LIMIT_MS * CO_MS); k++)
+            CHECK(stolen_repeat(woken, COMPUTING_MS * CO_MS, &r) == 0);
+        CHECK(r.ran == STOLEN_COUNT);
+        CHECK(r.elsewhere == STOLEN_COUNT);
+        CHECK(r.slowest <= LIMIT_MS * CO_MS);
+        CHECK(r.by_stealing >= STOLEN_COUNT - 2);
+        CHECK(r.injected == 0);
+        CHECK(r.steals <= STEALS);
+    }
+    return 0;
+}
+
+static void repeat_unless_chaotic(void)
+{
+    if (chaotic())
+        cr_skip_test("fault points move coroutines by other ways");
+    run_on(2, repeat, NULL);
+}
+
+Test(steal, new_coroutines_of_a_worker_that_computes_run_on_the_other)
+{
+    repeat_unless_chaotic();
+}
+
+Test(steal, woken_coroutines_of_a_worker_that_computes_run_on_the_other)
+{
+    woken = true;
+    repeat_unless_chaotic();
+}
+
+/* ---- what belongs to a stuck worker ---- */
+
+static _Atomic int64_t done_at;
+static _Atomic int done_on;
+
+static void note(void *arg)
+{
+    (void)arg;
+    atomic_store(&done_on, co_worker());
+    atomic_store(&done_at, co_now());
+}
+
+/* The only ready coroutine is the occupant of the LIFO slot: nobody is woken for it. */
+static int leave_one_in_the_slot(void *arg)
+{
+    int64_t begun, best = CO_NEVER;
+
+    (void)arg;
+    for (int i = 0; i < 5; i++) {
+        CHECK(co_sleep(20 * CO_MS) == 0);
+        atomic_store(&done_at, 0);
+        begun = co_now();
+        start(note, NULL);
+        compute(200 * CO_MS);
+        CHECK(atomic_load(&done_at) != 0);
+        CHECK(chaotic() || atomic_load(&done_on) != co_worker());
+        if (atomic_load(&done_at) - begun < best)
+            best = atomic_load(&done_at) - begun;
+    }
+    CHECK(best < 50 * CO_MS);
+    return 0;
+}
+
+Test(steal, the_occupant_of_the_lifo_slot_is_rescued_from_a_stuck_worker)
+{
+    run_on(2, leave_one_in_the_slot, NULL);
+}
+
+static void sleep_and_note(void *arg)
+{
+    (void)arg;
+    CHECK(co_sleep(20 * CO_MS) == 0);
+    note(NULL);
+}
+
+static int leave_a_timer(void *arg)
+{
+    int64_t begun, best = CO_NEVER;
+
+    (void)arg;
+    for (int i = 0; i < 5; i++) {
+        atomic_store(&done_at, 0);
+        begun = co_now();
+        CHECK(co_go(sleep_and_note, NULL) == 0);
+        CHECK(co_yield () == 0); /* it parks, with its timer here most likely */
+        compute(250 * CO_MS);
+        CHECK(atomic_load(&done_at) - begun >= 20 * CO_MS);
+        if (atomic_load(&done_at) - begun < best)
+            best = atomic_load(&done_at) - begun;
+    }
+    CHECK(best < 100 * CO_MS);
+    return 0;
+}
+
+Test(steal, the_timers_of_a_stuck_worker_are_served)
+{
+    run_on(2, leave_a_timer, NULL);
+}
+
+/* ---- no worker is idle while another has plenty ---- */
+
+static _Atomic int on[4];
+
+static void work(void *arg)
+{
+    (void)arg;
+    compute(CO_MS);
+    atomic_fetch_add(&on[co_worker()], 1);
+}
+
+static int plenty(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 400; i++)
+        start(work, NULL);
+    return 0;
+}
+
+Test(steal, a_heap_of_work_spreads_over_all_workers)
+{
+    for (int order = CO_ORDER_FIFO; order <= CO_ORDER_LIFO; order++) {
+        struct co_conf conf = settings(4);
+        int total = 0;
+
+        conf.order = order;
+        for (int i = 0; i < 4; i++)
+            atomic_store(&on[i], 0);
+        cr_assert_eq(run_conf(&conf, plenty, NULL), 0);
+        for (int i = 0; i < 4; i++) {
+            cr_assert_geq(on[i], 5, "worker %d did %d of 400", i, on[i]);
+            total += on[i];
+        }
+        cr_assert_eq(total, 400);
+    }
+}
+
+/* ---- the pinned are nobody's to steal ---- */
+
+static _Atomic int strangers, pinned_done;
+
+static void stay(void *arg)
+{
+    if (co_worker() != *(int *)arg)
+        atomic_fetch_add(&strangers, 1);
+    atomic_fetch_add(&pinned_done, 1);
+}
+
+static int leave_pinned(void *arg)
+{
+    static int home;
+
+    (void)arg;
+    home = co_worker();
+    CO_PIN();
+    for (int i = 0; i < 100; i++)
+        CHECK(co_go_with(&(struct co_opts){.pinned = 1}, stay, &home) == 0);
+    compute(100 * CO_MS);
+    CHECK(atomic_load(&pinned_done) == 0);
+    until(&pinned_done, 100);
+    CHECK(co_worker() == home);
+    return 0;
+}
+
+Test(steal, the_pinned_wait_for_their_own_worker)
+{
+    run_on(3, leave_pinned, NULL);
+    cr_assert_eq(strangers, 0);
+}
