@@ -20,7 +20,8 @@
  * other. Hence: while the queue is not empty, every idle connection has its putter still on the way
  * to read `waiting` (co__pool_give).
  *
- * The gate's lock may be held when a shard's is taken, never the other way round; never two shards'.
+ * The gate's lock may be held when a shard's is taken, never the other way round; never two
+ * shards'.
  */
 #ifndef CO_CONNPOOL_GATE_H
 #define CO_CONNPOOL_GATE_H

@@ -33,8 +33,8 @@ int co__endpoint_parse(const char *text, struct co__endpoint *ret_endpoint);
 
 /*
  * The addresses of an endpoint: its own, or those of its name, which is looked up off the workers.
- * Returns: how many, at least 1; -ENOENT for an unknown name; -ETIMEDOUT, -ECANCELED, -EPERM, -ENOMEM, -EAGAIN (the
- * resolver could not tell now). Suspends: yes, for names.
+ * Returns: how many, at least 1; -ENOENT for an unknown name; -ETIMEDOUT, -ECANCELED, -EPERM,
+ *   -ENOMEM, -EAGAIN (the resolver could not tell now). Suspends: yes, for names.
  */
 int co__endpoint_resolve(const struct co__endpoint *endpoint, struct co__addr *ret_addrs);
 

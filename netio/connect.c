@@ -8,7 +8,10 @@
 #include <co/task.h>
 #include <unistd.h>
 
-/* How a connection attempt stands. A socket is connected when it has a peer; readiness alone says nothing. */
+/*
+ * How a connection attempt stands. A socket is connected when it has a peer; readiness alone says
+ * nothing.
+ */
 static int outcome(int fd)
 {
     struct co__addr peer = {.len = sizeof peer.local};
@@ -50,7 +53,10 @@ static int connect_to(const struct co__addr *addr)
 
     if (fd < 0)
         return fd;
-    /* Registered only after connect(2): a socket that is not connecting yet reports OUT and HUP at once. */
+    /*
+     * Registered only after connect(2): a socket that is not connecting yet reports OUT and HUP at
+     * once.
+     */
     r = connect(fd, &addr->any, addr->len) < 0 ? -errno : 0;
     if (r == -EINTR)
         r = -EINPROGRESS; /* it goes on by itself */

@@ -15,7 +15,10 @@
 
 enum { BACKLOG = 4096 }; /* the kernel cuts it to net.core.somaxconn */
 
-/* A socket file that nobody listens on any more is left by a process that died: out of the way with it. */
+/*
+ * A socket file that nobody listens on any more is left by a process that died: out of the way
+ * with it.
+ */
 static void remove_stale(const struct co__addr *addr)
 {
     struct stat st;

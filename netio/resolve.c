@@ -2,8 +2,9 @@
 /*
  * resolve.c - names to addresses, by getaddrinfo(3) on the offload pool.
  *
- * A look-up can take long and cannot be interrupted, so it owns its memory: the caller who gives up (deadline, cancel)
- * leaves it behind. Two hold it, the caller and the pool thread; who leaves last frees it. `waiter` is
+ * A look-up can take long and cannot be interrupted, so it owns its memory: the caller who gives up
+ * (deadline, cancel) leaves it behind. Two hold it, the caller and the pool thread; who leaves last
+ * frees it. `waiter` is
  *   0        -> the caller's ticket, by its commit
  *   0, ticket -> DONE, by the pool thread, which wakes the ticket it found
  */

@@ -71,7 +71,10 @@ static void deliver(uint64_t data, uint32_t events)
     uint32_t generation = (uint32_t)(data >> 32);
     unsigned sticky = 0;
 
-    /* relaxed: most late events end here; those that slip through fail on the generation in the word. */
+    /*
+     * relaxed: most late events end here; those that slip through fail on the generation in the
+     * word.
+     */
     if (!slot || __atomic_load_n(&slot->generation, __ATOMIC_RELAXED) != generation)
         return;
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -84,7 +87,10 @@ static void deliver(uint64_t data, uint32_t events)
         co__source_deliver(&slot->write, generation, sticky & CO__SOURCE_HUP);
 }
 
-/* Listeners look at their queue once more and close; idle connections are started for the last time. */
+/*
+ * Listeners look at their queue once more and close; idle connections are started for the last
+ * time.
+ */
 static void drain(void)
 {
     /* relaxed: descriptors that are opened from now on see the drain themselves. */
@@ -156,8 +162,8 @@ int co__slot_open(int fd, enum co__slot_kind kind, int worker, bool out)
 
     if (!slot)
         return -ENOMEM;
-    /* acquire: pairs with the last step of take_down; the kernel gave the number away only after it. Anything but
-     * zero is a descriptor that somebody closed behind our back. */
+    /* acquire: pairs with the last step of take_down; the kernel gave the number away only after
+     * it. Anything but zero is a descriptor that somebody closed behind our back. */
     if (__atomic_load_n(&slot->users, __ATOMIC_ACQUIRE) != 0)
         return -EBUSY;
     generation = slot->generation;
@@ -245,11 +251,17 @@ static void take_down(struct co__slot *slot)
     (void)co__poll_del(slot->worker, fd);
     /* relaxed: a figure to balance by. */
     __atomic_fetch_sub(&loops[slot->worker].sockets, 1, __ATOMIC_RELAXED);
-    /* relaxed: late events compare it, and the generation in the words, which are reset next, decides. */
+    /*
+     * relaxed: late events compare it, and the generation in the words, which are reset next,
+     * decides.
+     */
     __atomic_store_n(&slot->generation, (slot->generation + 1) & GENERATION, __ATOMIC_RELAXED);
     co__source_reset(&slot->read, slot->generation);
     co__source_reset(&slot->write, slot->generation);
-    /* release: the slot is ready for whoever gets the number from the kernel, which close(2) gives it to. */
+    /*
+     * release: the slot is ready for whoever gets the number from the kernel, which close(2) gives
+     * it to.
+     */
     __atomic_store_n(&slot->users, 0, __ATOMIC_RELEASE);
     (void)close(fd);
     starved_wake();
@@ -257,8 +269,8 @@ static void take_down(struct co__slot *slot)
 
 void co__slot_leave(struct co__slot *slot, unsigned bit)
 {
-    /* acq_rel: releases what we did in the slot; the last one acquires what all others did. The bit is ours, so
-     * subtracting it clears it. */
+    /* acq_rel: releases what we did in the slot; the last one acquires what all others did. The bit
+     * is ours, so subtracting it clears it. */
     uint64_t users = __atomic_sub_fetch(&slot->users, CO__SLOT_USER + bit, __ATOMIC_ACQ_REL);
 
     if ((users & CO__SLOT_CLOSED) && users < CO__SLOT_USER)
@@ -296,7 +308,10 @@ int co_hangup(int fd)
 
     if (!slot)
         return r == -ECANCELED ? 0 : r; /* hung up already */
-    /* acq_rel: before the sources, so that who enters later is refused, and who is inside is woken. */
+    /*
+     * acq_rel: before the sources, so that who enters later is refused, and who is inside is
+     * woken.
+     */
     __atomic_fetch_or(&slot->users, CO__SLOT_HUNG, __ATOMIC_ACQ_REL);
     co__source_hangup(&slot->read);
     co__source_hangup(&slot->write);
@@ -325,8 +340,8 @@ int co_fd_worker(int fd)
 /* ---- out of descriptors ---- */
 
 /*
- * One coroutine at a time may be woken by a close; others that starve look again every 100 ms. The word is 0, or the
- * ticket of who waits.
+ * One coroutine at a time may be woken by a close; others that starve look again every 100 ms. The
+ * word is 0, or the ticket of who waits.
  */
 static uint64_t starved;
 

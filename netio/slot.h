@@ -2,8 +2,9 @@
 /*
  * slot.h - what Corvid knows of a descriptor: its wait sources, its users, its loop.
  *
- * There is one slot per descriptor number, in a table that grows in chunks and never shrinks, so a late event or a
- * late caller always finds a slot, and the generation tells whether it is the one he meant.
+ * There is one slot per descriptor number, in a table that grows in chunks and never shrinks, so a
+ * late event or a late caller always finds a slot, and the generation tells whether it is the one
+ * he meant.
  *
  * The users word:
  *     OPEN     the slot belongs to a descriptor
@@ -13,7 +14,8 @@
  *     the rest: how many are inside (calls, hang-ups, the closer)
  * Transitions:
  *     0     -> OPEN              co__slot_open, by who made the descriptor
- *     OPEN  -> + a user          co__slot_enter, with its direction's bit; refused if CLOSED, HUNG or the bit is taken
+ *     OPEN  -> + a user          co__slot_enter, with its direction's bit; refused if CLOSED, HUNG
+ *           or the bit is taken
  *     OPEN  -> + CLOSED + a user co__slot_close, once
  *     a user leaves              co__slot_leave; the last one out of a CLOSED slot takes it down:
  *                                epoll DEL, next generation, sources NIL, word 0, and only then close(2). After
@@ -62,8 +64,9 @@ struct co__slot {
 
 /*
  * Takes a non-blocking descriptor in, on the loop of `worker`; out: with EPOLLOUT from the start.
- * Returns: 0; -ENOMEM, what epoll_ctl(2) says, or -EBUSY if somebody has closed an earlier descriptor of this number by
- * close(2) instead of co_close; the descriptor stays the caller's then.
+ * Returns: 0; -ENOMEM, what epoll_ctl(2) says, or -EBUSY if somebody has closed an earlier
+ *   descriptor of this number by close(2) instead of co_close; the descriptor stays the caller's
+ *   then.
  */
 int co__slot_open(int fd, enum co__slot_kind kind, int worker, bool out);
 
@@ -88,7 +91,10 @@ int co__slot_wait_for_free(void);
 /* Registers for EPOLLOUT, when a send has found the socket full for the first time. */
 int co__slot_arm_out(struct co__slot *slot);
 
-/* A new non-blocking, close-on-exec socket; nodelay: with TCP_NODELAY. Returns: it, or a negative errno. */
+/*
+ * A new non-blocking, close-on-exec socket; nodelay: with TCP_NODELAY. Returns: it, or a negative
+ * errno.
+ */
 int co__socket(int family, bool nodelay);
 
 #endif

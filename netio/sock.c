@@ -2,10 +2,11 @@
 /*
  * sock.c - receiving and sending.
  *
- * Every loop has the same shape: forget old readiness, make the system call, and only if it would block wait for
- * the source. Forgetting before the call, never after, is what keeps an event that comes during the call. One shortcut:
- * after a read that returned less than asked, a TCP socket is drained, so the next read waits first and saves the
- * call that would fail; sticky bits (end of stream, urgent data) forbid the shortcut.
+ * Every loop has the same shape: forget old readiness, make the system call, and only if it would
+ * block wait for the source. Forgetting before the call, never after, is what keeps an event that
+ * comes during the call. One shortcut: after a read that returned less than asked, a TCP socket is
+ * drained, so the next read waits first and saves the call that would fail; sticky bits (end of
+ * stream, urgent data) forbid the shortcut.
  */
 #include <co/private/net.h>
 
@@ -25,7 +26,10 @@ static bool nothing_new(const struct co__source *source)
     return (__atomic_load_n(&source->word, __ATOMIC_RELAXED) & NEWS) == CO__SOURCE_NIL;
 }
 
-/* One system call, or none if it is known to fail. Returns: as recv(2); -EAGAIN. *ret_asked: it was made. */
+/*
+ * One system call, or none if it is known to fail. Returns: as recv(2); -EAGAIN. *ret_asked: it
+ * was made.
+ */
 static ssize_t receive_now(struct co__slot *slot, void *buf, size_t cap, bool *ret_asked)
 {
     ssize_t n;
@@ -275,7 +279,10 @@ static void begun(struct co__source *source)
     co__slot_leave(slot, CO__SLOT_READING);
 }
 
-/* Where no edge need come for what is there already, ask the kernel, and make an edge of the answer. */
+/*
+ * Where no edge need come for what is there already, ask the kernel, and make an edge of the
+ * answer.
+ */
 static void look_for_rest(struct co__slot *slot)
 {
     char byte;

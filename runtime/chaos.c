@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* chaos.c - the dice of chaos.h: a counter through a mixing function (SplitMix64, Steele et al. 2014). */
+/*
+ * chaos.c - the dice of chaos.h: a counter through a mixing function (SplitMix64, Steele et al.
+ * 2014).
+ */
 #include "chaos.h"
 
 #include <stdatomic.h>

@@ -2,8 +2,9 @@
 /*
  * chaos.h - fault points: places where a test build may do what is rare in life.
  *
- * In builds with CO_CHAOS_BUILD (debug and sanitizers) and with the environment variable CO_CHAOS=seed set, each
- * point says yes at random and counts how often; elsewhere the points are the constant false.
+ * In builds with CO_CHAOS_BUILD (debug and sanitizers) and with the environment variable
+ * CO_CHAOS=seed set, each point says yes at random and counts how often; elsewhere the points are
+ * the constant false.
  */
 #ifndef CO_RUNTIME_CHAOS_H
 #define CO_RUNTIME_CHAOS_H
@@ -11,7 +12,7 @@
 #include <co/base.h>
 
 enum co__chaos_point {
-    CO__CHAOS_MOVE, /* a coroutine that became ready goes to the injector, so any worker may run it */
+    CO__CHAOS_MOVE,  /* a coroutine that became ready goes to the injector: anyone may run it */
     CO__CHAOS_YIELD, /* a call that may suspend yields first */
     CO__CHAOS_DELAY, /* a poller dawdles between fetching an event and delivering it */
     CO__CHAOS_RETRY, /* a system call that would succeed is answered with EAGAIN first */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * context.c - the only user of Boost.Context, and the home of all fiber hooks. See context.h for why this file
- * must not be instrumented; CO_ASAN and CO_TSAN say what the rest of the build is.
+ * context.c - the only user of Boost.Context, and the home of all fiber hooks. See context.h for
+ * why this file must not be instrumented; CO_ASAN and CO_TSAN say what the rest of the build is.
  *
- * What jump_fcontext gives the resumed side is the fcontext of the side that was left; `struct passage`
- * carries both sides and the data over, and lives on the stack of the side that is left.
+ * What jump_fcontext gives the resumed side is the fcontext of the side that was left; `struct
+ * passage` carries both sides and the data over, and lives on the stack of the side that is left.
  */
 #include "context.h"
 

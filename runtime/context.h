@@ -2,15 +2,19 @@
 /*
  * context.h - switch stacks: Boost.Context's fcontext with the hooks that sanitizers need.
  *
- * context.c is compiled without instrumentation: ThreadSanitizer keeps a shadow call stack per fiber, and an
- * instrumented function that enters on one fiber and leaves on another would corrupt it.
+ * context.c is compiled without instrumentation: ThreadSanitizer keeps a shadow call stack per
+ * fiber, and an instrumented function that enters on one fiber and leaves on another would corrupt
+ * it.
  */
 #ifndef CO_RUNTIME_CONTEXT_H
 #define CO_RUNTIME_CONTEXT_H
 
 #include <co/base.h>
 
-/* The first function on a new stack; it must leave by co__context_leave. `data` comes from the first switch. */
+/*
+ * The first function on a new stack; it must leave by co__context_leave. `data` comes from the
+ * first switch.
+ */
 typedef void co__context_entry(void *data);
 
 /* One side of a switch: a worker thread's own stack or a coroutine's. */
@@ -31,8 +35,8 @@ void co__context_make(struct co__context *context, void *top, size_t size,
                       co__context_entry *entry);
 
 /*
- * Leaves `from`, which will be resumed by a later switch to it, and resumes `to`, where the call that left it
- * (or entry) gets `data`. Returns: the data of the switch that resumes `from`.
+ * Leaves `from`, which will be resumed by a later switch to it, and resumes `to`, where the call
+ * that left it (or entry) gets `data`. Returns: the data of the switch that resumes `from`.
  */
 void *co__context_switch(struct co__context *from, struct co__context *to, void *data);
 

@@ -2,9 +2,9 @@
 /*
  * coro.c - the table of records: chunks that are mapped on demand and stay until the runtime ends.
  *
- * A record is fresh (never used, in no list), free (in a worker's list or the common one), or alive. For every
- * record that has left "fresh", a stack and a place in every worker's timer heap are reserved, so neither the
- * first run nor a deadline can fail for want of memory.
+ * A record is fresh (never used, in no list), free (in a worker's list or the common one), or
+ * alive. For every record that has left "fresh", a stack and a place in every worker's timer heap
+ * are reserved, so neither the first run nor a deadline can fail for want of memory.
  */
 #include "coro.h"
 
@@ -184,7 +184,10 @@ struct co__coro *co__coro_take(struct co__worker *w, int *ret_err)
     co->pins = 0;
     co->name = NULL;
     co->alive = true;
-    /* seq_cst: before the caller's look at the phase; against "phase, then everybody's flag" of the stop. */
+    /*
+     * seq_cst: before the caller's look at the phase; against "phase, then everybody's flag" of
+     * the stop.
+     */
     atomic_store_explicit(&co->cancelled, 0, memory_order_seq_cst);
     return co;
 }

@@ -2,25 +2,27 @@
 /*
  * coro.h - the record of a coroutine, and the table that holds them all.
  *
- * Records are type-stable: while the runtime runs, a record's memory is always a record, so whoever holds an
- * old ticket may look at its park word and will find that the sequence has moved on.
+ * Records are type-stable: while the runtime runs, a record's memory is always a record, so whoever
+ * holds an old ticket may look at its park word and will find that the sequence has moved on.
  *
  * The park word is  sequence << 3 | FIRED | SAVED | CLAIMED.
- *   unclaimed (no CLAIMED)  asleep, or about to be. Left by whoever sets CLAIMED, by one CAS: the winner.
+ *   unclaimed (no CLAIMED)  asleep, or about to be. Left by whoever sets CLAIMED, by one CAS: the
+ *                           winner.
  *   SAVED                   set once, by the parker's last step, on the worker's stack.
  *   FIRED                   set once, by the winner's last step.
- *   all three               running or ready: nothing can be claimed. Left by the coroutine itself when it parks
+ *   all three               running or ready: nothing can be claimed. Left by the coroutine itself
+ *                           when it parks
  *                           again: sequence + 1, no bits.
- * Of SAVED and FIRED, who finds the other's bit set makes the coroutine ready; after that step neither touches
- * the word. runtime/park.c has the protocol in full.
+ * Of SAVED and FIRED, who finds the other's bit set makes the coroutine ready; after that step
+ * neither touches the word. runtime/park.c has the protocol in full.
  */
 #ifndef CO_RUNTIME_CORO_H
 #define CO_RUNTIME_CORO_H
 
 #include "context.h"
-#include <co/latch.h>
 #include "stack.h"
 #include "timer.h"
+#include <co/latch.h>
 #include <co/park.h>
 #include <co/task.h>
 #include <stdatomic.h>
@@ -67,7 +69,10 @@ struct co__coro {
     uint32_t index; /* in the table, from 1; fixed */
     int32_t result; /* written by the winner of the claim, read after the wake-up */
 
-    /* Written by the running coroutine before a park's new sequence; read by wakers after the word. */
+    /*
+     * Written by the running coroutine before a park's new sequence; read by wakers after the
+     * word.
+     */
     _Atomic int64_t until;  /* when the park ends with -ETIMEDOUT */
     _Atomic uint32_t flags; /* CO_PARK_* of the park, and NO_CANCEL within a grace */
 
@@ -114,7 +119,8 @@ int co__coros_start(int64_t max);
 void co__coros_stop(void);
 
 /*
- * A record for a new life, with the right to a stack: from the worker's free list, or the common one (w NULL).
+ * A record for a new life, with the right to a stack: from the worker's free list, or the common
+ * one (w NULL).
  * Returns: NULL and *ret_err = -ENOMEM or -EAGAIN.
  */
 struct co__coro *co__coro_take(struct co__worker *w, int *ret_err);

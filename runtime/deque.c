@@ -6,7 +6,10 @@ enum { MASK = CO__DEQUE_CAPACITY - 1 };
 
 static struct co__coro *slot_get(const struct co__deque *deque, int64_t index)
 {
-    /* relaxed: the element is published by bottom, and a torn choice is thrown away by the CAS on top. */
+    /*
+     * relaxed: the element is published by bottom, and a torn choice is thrown away by the CAS on
+     * top.
+     */
     return atomic_load_explicit(&deque->slot[index & MASK], memory_order_relaxed);
 }
 
@@ -19,8 +22,9 @@ static void slot_put(struct co__deque *deque, int64_t index, struct co__coro *co
 /* Moves top on by n. The one step by which elements leave (the lifo owner's last but one aside). */
 static bool take_top(struct co__deque *deque, int64_t top, int64_t n)
 {
-    /* acq_rel: release orders our reads of the slots before the owner's reuse of them (its acquire of top in
-     * push); acquire pairs with earlier takers. Failure is answered by giving up or reading top anew. */
+    /* acq_rel: release orders our reads of the slots before the owner's reuse of them (its acquire
+     * of top in push); acquire pairs with earlier takers. Failure is answered by giving up or
+     * reading top anew. */
     return atomic_compare_exchange_strong_explicit(&deque->top, &top, top + n, memory_order_acq_rel,
                                                    memory_order_relaxed);
 }
@@ -29,7 +33,10 @@ bool co__deque_push(struct co__deque *deque, struct co__coro *co)
 {
     /* relaxed: only the owner writes bottom, and we are the owner. */
     int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_relaxed);
-    /* acquire pairs with take_top's release: the slot about to be reused has been read by its taker. */
+    /*
+     * acquire pairs with take_top's release: the slot about to be reused has been read by its
+     * taker.
+     */
     int64_t top = atomic_load_explicit(&deque->top, memory_order_acquire);
 
     if (bottom - top >= CO__DEQUE_CAPACITY)
@@ -74,8 +81,8 @@ struct co__coro *co__deque_pop_lifo(struct co__deque *deque)
     struct co__coro *co = NULL;
     int64_t top;
 
-    /* seq_cst, this store and the next load: either a thief that loads bottom afterwards sees it lowered, or
-     * we see the top that the thief has moved (the paper's fence). */
+    /* seq_cst, this store and the next load: either a thief that loads bottom afterwards sees it
+     * lowered, or we see the top that the thief has moved (the paper's fence). */
     atomic_store_explicit(&deque->bottom, bottom, memory_order_seq_cst);
     top = atomic_load_explicit(&deque->top, memory_order_seq_cst);
     if (top < bottom)
@@ -96,8 +103,8 @@ struct co__coro *co__deque_pop_lifo(struct co__deque *deque)
 struct co__coro *co__deque_steal_half(struct co__deque *victim, struct co__deque *own,
                                       int *ret_count)
 {
-    /* acquire pairs with push: slots below bottom are seen. Read before top, so that the difference cannot
-     * exceed the capacity. */
+    /* acquire pairs with push: slots below bottom are seen. Read before top, so that the difference
+     * cannot exceed the capacity. */
     int64_t bottom = atomic_load_explicit(&victim->bottom, memory_order_acquire);
     /* acquire pairs with take_top's release, and keeps this load after the one of bottom. */
     int64_t top = atomic_load_explicit(&victim->top, memory_order_acquire);
@@ -122,8 +129,8 @@ struct co__coro *co__deque_steal_half(struct co__deque *victim, struct co__deque
 
 struct co__coro *co__deque_steal_one(struct co__deque *victim)
 {
-    /* seq_cst, both: with the lifo owner's store to bottom and load of top, one of the two sides sees the
-     * other (the paper's fence between the two loads). */
+    /* seq_cst, both: with the lifo owner's store to bottom and load of top, one of the two sides
+     * sees the other (the paper's fence between the two loads). */
     int64_t top = atomic_load_explicit(&victim->top, memory_order_seq_cst);
     int64_t bottom = atomic_load_explicit(&victim->bottom, memory_order_seq_cst);
     struct co__coro *co;
@@ -155,7 +162,10 @@ int co__deque_spill(struct co__deque *deque, struct co__coro **ret_taken, int ma
 
 int co__deque_size(const struct co__deque *deque)
 {
-    /* seq_cst, both: the second look before sleep comes after the publication of the sleep, see idle.h. */
+    /*
+     * seq_cst, both: the second look before sleep comes after the publication of the sleep, see
+     * idle.h.
+     */
     int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_seq_cst);
     int64_t top = atomic_load_explicit(&deque->top, memory_order_seq_cst);
 

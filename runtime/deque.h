@@ -2,16 +2,19 @@
 /*
  * deque.h - the Chase-Lev deque of ready coroutines: one owner, many thieves.
  *
- * After Le, Pop, Cohen and Zappa Nardelli, "Correct and efficient work-stealing for weak memory models" (PPoPP
- * 2013), bounded: a fixed ring, so there is no array to grow, and 64-bit indices that are never reset, so
- * there is no ABA. Written with ordered operations instead of fences, which ThreadSanitizer does not model.
+ * After Le, Pop, Cohen and Zappa Nardelli, "Correct and efficient work-stealing for weak memory
+ * models" (PPoPP 2013), bounded: a fixed ring, so there is no array to grow, and 64-bit indices
+ * that are never reset, so there is no ABA. Written with ordered operations instead of fences,
+ * which ThreadSanitizer does not model.
  *
- * Invariant: top <= bottom <= top + CAPACITY, as the owner sees them. Slots [top, bottom) hold the elements.
+ * Invariant: top <= bottom <= top + CAPACITY, as the owner sees them. Slots [top, bottom) hold the
+ * elements.
  *   bottom  written by the owner alone.
  *   top     only grows, by CAS.
  *
  * Two service orders, chosen per runtime and never mixed on one deque:
- *   fifo  the owner takes at the top like a thief; thieves take half of it in one CAS. bottom is never lowered,
+ *   fifo  the owner takes at the top like a thief; thieves take half of it in one CAS. bottom is
+ *         never lowered,
  *         which is what makes taking many at once sound: no slot below bottom is taken without the CAS on top.
  *   lifo  the owner takes at the bottom (the classic order); thieves take one.
  */
@@ -42,8 +45,9 @@ struct co__deque {
 bool co__deque_push(struct co__deque *deque, struct co__coro *co);
 
 /*
- * Makes all pushes so far take part in the single total order, so that a look at the counts of sleepers that
- * comes after cannot miss a worker that looked at this deque before them (see idle.h). Threads: owner.
+ * Makes all pushes so far take part in the single total order, so that a look at the counts of
+ * sleepers that comes after cannot miss a worker that looked at this deque before them (see
+ * idle.h). Threads: owner.
  */
 void co__deque_publish(struct co__deque *deque);
 
@@ -54,9 +58,9 @@ struct co__coro *co__deque_pop_fifo(struct co__deque *deque);
 struct co__coro *co__deque_pop_lifo(struct co__deque *deque);
 
 /*
- * Moves the older half (rounded up) of `victim` to `own`, which must be empty, in one step; the oldest of them
- * is not put there but returned. Returns: NULL when there was nothing, or another was faster; *ret_count is
- * the number taken. Threads: owner of `own`, order fifo.
+ * Moves the older half (rounded up) of `victim` to `own`, which must be empty, in one step; the
+ * oldest of them is not put there but returned. Returns: NULL when there was nothing, or another
+ * was faster; *ret_count is the number taken. Threads: owner of `own`, order fifo.
  */
 struct co__coro *co__deque_steal_half(struct co__deque *victim, struct co__deque *own,
                                       int *ret_count);
@@ -65,8 +69,8 @@ struct co__coro *co__deque_steal_half(struct co__deque *victim, struct co__deque
 struct co__coro *co__deque_steal_one(struct co__deque *victim);
 
 /*
- * Takes up to `max` of the oldest out in one step, to make room. Returns: how many are in ret_taken; 0 if
- * another was faster. Threads: owner, order fifo.
+ * Takes up to `max` of the oldest out in one step, to make room. Returns: how many are in
+ * ret_taken; 0 if another was faster. Threads: owner, order fifo.
  */
 int co__deque_spill(struct co__deque *deque, struct co__coro **ret_taken, int max);
 

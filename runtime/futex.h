@@ -5,10 +5,9 @@
 
 #include <co/base.h>
 
-
 /*
- * Sleeps while *word equals `value`, until woken, until a signal, or until the monotonic clock reads `until`
- * (CO_NEVER: no limit). May come back for no reason: look at the word again.
+ * Sleeps while *word equals `value`, until woken, until a signal, or until the monotonic clock
+ * reads `until` (CO_NEVER: no limit). May come back for no reason: look at the word again.
  */
 void co__futex_wait(const void *word, uint32_t value, int64_t until);
 

@@ -157,7 +157,9 @@ bool co__idle_leave(struct co__idle *idle, int worker, bool found)
 
 void co__idle_tell(struct co__idle *idle)
 {
-    /* seq_cst: after what there is to tell; against the watchdog's "dozing first, then the look". */
+    /*
+     * seq_cst: after what there is to tell; against the watchdog's "dozing first, then the look".
+     */
     if (atomic_load_explicit(&idle->dozing, memory_order_seq_cst) &&
         atomic_exchange_explicit(&idle->dozing, 0, memory_order_seq_cst /* as above */))
         co__futex_wake(&idle->dozing, 1);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * injector.h - queues of ready coroutines linked through their records: a plain one for one owner, and one that
- * any thread may add to. The common injector takes what plain threads start, what overflows from a deque, and
- * what the offload pool finishes; each worker has one more as its inbox for coroutines that are pinned to it.
+ * injector.h - queues of ready coroutines linked through their records: a plain one for one owner,
+ * and one that any thread may add to. The common injector takes what plain threads start, what
+ * overflows from a deque, and what the offload pool finishes; each worker has one more as its inbox
+ * for coroutines that are pinned to it.
  */
 #ifndef CO_RUNTIME_INJECTOR_H
 #define CO_RUNTIME_INJECTOR_H
 
-#include <co/latch.h>
 #include <co/base.h>
+#include <co/latch.h>
 #include <stdatomic.h>
 
 struct co__coro;

@@ -45,8 +45,9 @@ static int64_t cpu_time(const struct co__worker *w)
 }
 
 /*
- * Whether a turn that has lasted `ms` keeps the worker from the others. One whose thread has not had the CPU has been
- * preempted by the kernel, and nobody can help it to run sooner; or it is blocked in a system call, which takes longer to tell.
+ * Whether a turn that has lasted `ms` keeps the worker from the others. One whose thread has not
+ * had the CPU has been preempted by the kernel, and nobody can help it to run sooner; or it is
+ * blocked in a system call, which takes longer to tell.
  */
 static bool keeps_waiting(const struct sight *sight, int64_t now, int64_t cpu)
 {

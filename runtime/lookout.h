@@ -17,18 +17,24 @@
 
 void co__lookout_start(int64_t now);
 
-/* Looks, if the last look is a millisecond ago. If somebody is stuck, wakes a sleeper to help. Threads: any. */
+/*
+ * Looks, if the last look is a millisecond ago. If somebody is stuck, wakes a sleeper to help.
+ * Threads: any.
+ */
 void co__lookout(int64_t now);
 
 /*
- * A worker that has published its sleep offers to be the sentinel. Returns: whether it is; it must then call stand_down when it
- * wakes, and look. Threads: workers.
+ * A worker that has published its sleep offers to be the sentinel. Returns: whether it is; it must
+ * then call stand_down when it wakes, and look. Threads: workers.
  */
 bool co__lookout_stand_up(void);
 void co__lookout_stand_down(void);
 bool co__lookout_stands(void);
 
-/* Names those who compute on stderr, as the reason why the runtime is given up. Returns: whether there are any. */
+/*
+ * Names those who compute on stderr, as the reason why the runtime is given up. Returns: whether
+ * there are any.
+ */
 bool co__lookout_name_all(void);
 
 #endif

@@ -2,7 +2,8 @@
 /*
  * offload.c - blocking work on libuv's pool.
  *
- * The request is a block of its own. The coroutine parks; its commit, on the loop's thread, queues the request:
+ * The request is a block of its own. The coroutine parks; its commit, on the loop's thread, queues
+ * the request:
  *   queued -> begun      by the pool thread, which claims the park: from here on nobody can take it back
  *   queued -> taken back by deadline or cancel, which claim the park first; the pool thread then finds its claim lost and
  *                        does not call fn

@@ -2,8 +2,9 @@
 /*
  * outside.h - the door for calls from threads that are not workers.
  *
- * Such a call may come at any time, also while the runtime ends. It is counted while it is inside; the runtime
- * first closes the door, then waits until nobody is inside, and only then closes descriptors and frees memory.
+ * Such a call may come at any time, also while the runtime ends. It is counted while it is inside;
+ * the runtime first closes the door, then waits until nobody is inside, and only then closes
+ * descriptors and frees memory.
  */
 #ifndef CO_RUNTIME_OUTSIDE_H
 #define CO_RUNTIME_OUTSIDE_H
@@ -11,8 +12,8 @@
 #include <co/base.h>
 
 /*
- * Returns: whether the caller may touch the runtime until it calls co__outside_leave. On a worker's thread
- * both cost next to nothing: a worker keeps the runtime from ending.
+ * Returns: whether the caller may touch the runtime until it calls co__outside_leave. On a worker's
+ *   thread both cost next to nothing: a worker keeps the runtime from ending.
  */
 bool co__outside_enter(void);
 void co__outside_leave(void);

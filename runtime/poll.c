@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * poll.c - one private epoll per worker (docs/decisions/0001): sockets are in it edge-triggered, added once and
- * removed once, from any thread. Beside them, level-triggered, are the wake-up descriptor and the libuv loop,
- * which a rescuer skips.
+ * poll.c - one private epoll per worker (docs/decisions/0001): sockets are in it edge-triggered,
+ * added once and removed once, from any thread. Beside them, level-triggered, are the wake-up
+ * descriptor and the libuv loop, which a rescuer skips.
  */
 #include "poll.h"
 
@@ -94,7 +94,10 @@ void co__worker_kick(const struct co__worker *w)
     (void)n;
 }
 
-/* epoll_pwait2 has nanoseconds, since Linux 5.11; before that a time-out is rounded up to milliseconds. */
+/*
+ * epoll_pwait2 has nanoseconds, since Linux 5.11; before that a time-out is rounded up to
+ * milliseconds.
+ */
 static int wait_events(int epoll, struct epoll_event *events, int64_t timeout)
 {
     static _Atomic int no_pwait2;

@@ -8,8 +8,8 @@
 #include <sys/epoll.h>
 
 /*
- * Events taken at once: so few that what they touch (slots, records of coroutines) is still in the first-level cache when
- * the coroutines run.
+ * Events taken at once: so few that what they touch (slots, records of coroutines) is still in the
+ * first-level cache when the coroutines run.
  */
 enum { CO__POLL_BATCH = 64 };
 
@@ -17,7 +17,8 @@ int co__poll_start(struct co__worker *w);
 void co__poll_stop(struct co__worker *w);
 
 /*
- * Waits on the worker's own epoll at most `timeout` nanoseconds (0: only looks; CO_NEVER: no limit).
+ * Waits on the worker's own epoll at most `timeout` nanoseconds (0: only looks; CO_NEVER: no
+ * limit).
  * Returns: the number of events.
  */
 int co__poll_wait(struct co__worker *w, struct epoll_event *events, int64_t timeout);

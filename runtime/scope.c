@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* scope.c - deadlines, grace and pins: state of the running coroutine, put back at the end of a block. */
+/*
+ * scope.c - deadlines, grace and pins: state of the running coroutine, put back at the end of a
+ * block.
+ */
 #include <co/private/scope.h>
 
 #include "worker.h"

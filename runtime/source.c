@@ -14,14 +14,18 @@ enum { STICKY = 0x1c, GENERATION_SHIFT = 5, SEQUENCE_SHIFT = 12, CORO_SHIFT = 36
 
 static uint64_t load(const struct co__source *source)
 {
-    /* acquire: pairs with the CAS of whoever changed it last; every decision is made by a CAS of our own. */
+    /*
+     * acquire: pairs with the CAS of whoever changed it last; every decision is made by a CAS of
+     * our own.
+     */
     return __atomic_load_n(&source->word, __ATOMIC_ACQUIRE);
 }
 
 static bool cas(struct co__source *source, uint64_t *word, uint64_t next)
 {
     /* seq_cst: what a waiter wrote before it committed is seen by who takes it out, what a poller saw before
-     * it delivered is seen by who consumes, and a waiter is published before it looks for a drain. */
+     * it delivered is seen by who consumes, and a waiter is published before it looks for a drain.
+     * */
     return __atomic_compare_exchange_n(&source->word, word, next, false, __ATOMIC_SEQ_CST,
                                        __ATOMIC_ACQUIRE /* the loops decide by CAS */);
 }
@@ -81,7 +85,10 @@ void co__source_hangup(struct co__source *source)
 
 void co__source_poke(struct co__source *source, unsigned state, int result)
 {
-    /* seq_cst: after the caller's flag, against a waiter that is published and then looks at the flag. */
+    /*
+     * seq_cst: after the caller's flag, against a waiter that is published and then looks at the
+     * flag.
+     */
     uint64_t word = __atomic_load_n(&source->word, __ATOMIC_SEQ_CST);
 
     if ((word & CO__SOURCE_STATE) == state && waits(word))

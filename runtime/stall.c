@@ -5,7 +5,10 @@
 #include "backtrace.h"
 #include <signal.h>
 
-/* What the watchdog tells the handler. One report at a time is under way, but for a lost race in its wording. */
+/*
+ * What the watchdog tells the handler. One report at a time is under way, but for a lost race in
+ * its wording.
+ */
 static _Atomic int64_t computing_since;
 static _Atomic int is_last;
 static struct sigaction before;

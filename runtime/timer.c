@@ -10,8 +10,8 @@
  *   parked, and later:   time := deadline, in place
  *   parked, and passed:  unlink; after unlocking, claim with the sequence that was read
  *   not parked:          unlink
- * Either the parker sees "never" and arms anew, or expiry sees the new park and minds its deadline. The model
- * tests/model/ has the orders that fail.
+ * Either the parker sees "never" and arms anew, or expiry sees the new park and minds its deadline.
+ * The model tests/model/ has the orders that fail.
  */
 #include "timer.h"
 
@@ -132,7 +132,9 @@ int co__heap_reserve(struct co__heap *heap, uint32_t count)
     return r;
 }
 
-/* Takes the node out of whichever heap it is in. Nobody but the parker links it, so it stays out. */
+/*
+ * Takes the node out of whichever heap it is in. Nobody but the parker links it, so it stays out.
+ */
 static void unlink_anywhere(struct co__timer *timer)
 {
     for (;;) {
@@ -178,10 +180,16 @@ static co_ticket expire_first(struct co__heap *heap, int64_t now)
     uint64_t word;
     int64_t until;
 
-    /* seq_cst, both: never first, then the word. Against co__timer_arm: new word first, then the time. */
+    /*
+     * seq_cst, both: never first, then the word. Against co__timer_arm: new word first, then the
+     * time.
+     */
     atomic_store_explicit(&co->timer.time, CO_NEVER, memory_order_seq_cst);
     word = atomic_load_explicit(&co->word, memory_order_seq_cst);
-    /* relaxed: written before the word that was just read; a later park is caught by the claim's sequence. */
+    /*
+     * relaxed: written before the word that was just read; a later park is caught by the claim's
+     * sequence.
+     */
     until = atomic_load_explicit(&co->until, memory_order_relaxed);
     if ((word & CO__CLAIMED) || until == CO_NEVER) {
         unlink_at(heap, 0);

@@ -2,16 +2,17 @@
 /*
  * timer.h - one heap of deadlines per worker.
  *
- * A coroutine has one node. Invariant: while it is parked with deadline d, its node is armed at d or earlier.
- * So a later deadline costs nothing (the node stays, expiry moves it on), and a coroutine that wakes in time
- * leaves its node behind, to be reused or swept up. Only the parker inserts, into the heap of the worker it is
- * on; anyone may expire a heap, under its lock. The order of the steps is told in timer.c.
+ * A coroutine has one node. Invariant: while it is parked with deadline d, its node is armed at d
+ * or earlier. So a later deadline costs nothing (the node stays, expiry moves it on), and a
+ * coroutine that wakes in time leaves its node behind, to be reused or swept up. Only the parker
+ * inserts, into the heap of the worker it is on; anyone may expire a heap, under its lock. The
+ * order of the steps is told in timer.c.
  */
 #ifndef CO_RUNTIME_TIMER_H
 #define CO_RUNTIME_TIMER_H
 
-#include <co/latch.h>
 #include <co/base.h>
+#include <co/latch.h>
 #include <stdatomic.h>
 
 struct co__coro;
@@ -40,7 +41,8 @@ int co__heap_start(struct co__heap *heap);
 void co__heap_stop(struct co__heap *heap);
 
 /*
- * Makes room for `count` nodes, so that arming cannot fail; the room costs address space until used.
+ * Makes room for `count` nodes, so that arming cannot fail; the room costs address space until
+ * used.
  * Returns: 0 or -ENOMEM. Threads: any.
  */
 int co__heap_reserve(struct co__heap *heap, uint32_t count);
@@ -57,7 +59,10 @@ void co__timer_arm(struct co__heap *own, struct co__coro *co, int64_t until);
  */
 int co__heap_expire(struct co__heap *heap, int64_t now, bool try_only);
 
-/* Returns: when the earliest node is due, CO_NEVER if there is none. Threads: any. Orders: seq_cst. */
+/*
+ * Returns: when the earliest node is due, CO_NEVER if there is none. Threads: any. Orders:
+ * seq_cst.
+ */
 static inline int64_t co__heap_next(const struct co__heap *heap)
 {
     /* seq_cst: part of the second look before sleep. */

@@ -28,8 +28,9 @@ static void cancel_all(void)
 }
 
 /*
- * Keeps the grace time. Returns: when to look again; -ETIME when the runtime has to be given up: at twice the grace time if
- * somebody still computes, some time later if there are still coroutines that neither compute nor end.
+ * Keeps the grace time. Returns: when to look again; -ETIME when the runtime has to be given up: at
+ * twice the grace time if somebody still computes, some time later if there are still coroutines
+ * that neither compute nor end.
  */
 static int64_t mind_grace(int phase)
 {

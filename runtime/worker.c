@@ -8,9 +8,9 @@
  *   then, as a searcher (at most half of the workers are), the deques of the others, where it is worth
  *   the trip, and last what belongs to a worker that is stuck: its LIFO slot, expired timers and epoll;
  *   then sleep, on the own epoll.
- * However much work there is, every 61 turns or 200 microseconds the worker looks outside first: injector,
- * epoll, timers, inbox, each millisecond libuv. So every ready coroutine runs within a bounded number of
- * turns.
+ * However much work there is, every 61 turns or 200 microseconds the worker looks outside first:
+ * injector, epoll, timers, inbox, each millisecond libuv. So every ready coroutine runs within a
+ * bounded number of turns.
  */
 #include "worker.h"
 
@@ -28,7 +28,10 @@ enum {
 };
 #define LOOK_EVERY (200 * CO_US)
 #define UV_EVERY   (1 * CO_MS)
-/* Backlogs, in time: half of one is taken, and the trip costs some 20 us; a sleeper comes only after 50 us or so. */
+/*
+ * Backlogs, in time: half of one is taken, and the trip costs some 20 us; a sleeper comes only
+ * after 50 us or so.
+ */
 #define WORTH_STEALING (100 * CO_US)
 #define WORTH_WAKING   (400 * CO_US)
 #define FIRST_GUESS    (100 * CO_US) /* of a turn's time: rather too eager than too late */
@@ -44,7 +47,10 @@ __attribute__((noinline)) struct co__worker *co__worker(void)
 {
     struct co__worker *w = this_worker;
 
-    /* Without this the compiler may see that the function only reads, and merge two calls around a switch. */
+    /*
+     * Without this the compiler may see that the function only reads, and merge two calls around a
+     * switch.
+     */
     __asm__ volatile("" : "+r"(w));
     return w;
 }
@@ -96,8 +102,9 @@ static void spill(struct co__worker *w)
 }
 
 /*
- * Whether it is worth coming to a worker for what lies in its deque: it will need `least` for it, going by how long its turns
- * took lately, or it is stuck and will not come to it (docs/decisions/0007).
+ * Whether it is worth coming to a worker for what lies in its deque: it will need `least` for it,
+ * going by how long its turns took lately, or it is stuck and will not come to it
+ * (docs/decisions/0007).
  */
 static bool worth(const struct co__worker *w, int64_t least)
 {
@@ -151,7 +158,10 @@ void co__ready(struct co__coro *co)
     } else if (w->batching || co__rt.conf.order == CO_ORDER_LIFO) {
         push(w, co);
     } else {
-        /* acq_rel: publishes the coroutine to a rescuer, and acquires the one that a rescuer did not take. */
+        /*
+         * acq_rel: publishes the coroutine to a rescuer, and acquires the one that a rescuer did
+         * not take.
+         */
         co = atomic_exchange_explicit(&w->lifo, co, memory_order_acq_rel);
         if (co)
             push(w, co);
@@ -247,9 +257,9 @@ static void expire(struct co__worker *w)
 }
 
 /*
- * Reads the clock, and keeps an estimate of how long turns take: by doubling and taking a quarter off, it settles where about
- * one sample in three is longer. So it follows the load within a few samples, and the odd turn during which the kernel
- * ran somebody else does not spoil it.
+ * Reads the clock, and keeps an estimate of how long turns take: by doubling and taking a quarter
+ * off, it settles where about one sample in three is longer. So it follows the load within a few
+ * samples, and the odd turn during which the kernel ran somebody else does not spoil it.
  */
 static void measure_turns(struct co__worker *w)
 {
@@ -471,8 +481,8 @@ static struct co__coro *own_work(struct co__worker *w)
 }
 
 /*
- * After a look, one of those that would wait for ever behind what becomes ready here: the first of the injector, and under
- * lifo, by turns with it, the oldest of the own deque.
+ * After a look, one of those that would wait for ever behind what becomes ready here: the first of
+ * the injector, and under lifo, by turns with it, the oldest of the own deque.
  */
 static struct co__coro *take_patient(struct co__worker *w)
 {
@@ -507,13 +517,19 @@ static struct co__coro *next(struct co__worker *w)
 static void tell_live(struct co__worker *w)
 {
     if (w->live != 0) {
-        /* relaxed: the publication of the sleep that follows, under the lock of the idle set, orders it. */
+        /*
+         * relaxed: the publication of the sleep that follows, under the lock of the idle set,
+         * orders it.
+         */
         atomic_fetch_add_explicit(&co__rt.live, w->live, memory_order_relaxed);
         w->live = 0;
     }
 }
 
-/* The second look, after the sleep was published: everything that somebody may have brought just before. */
+/*
+ * The second look, after the sleep was published: everything that somebody may have brought just
+ * before.
+ */
 static bool work_anywhere(struct co__worker *w)
 {
     if (co__injector_size(&co__rt.injector) > 0 || co__injector_size(&w->inbox) > 0)

@@ -87,8 +87,8 @@ struct co__runtime {
 extern struct co__runtime co__rt;
 
 /*
- * The calling thread's worker, NULL on other threads. Never inlined and never taken for a constant: a
- * coroutine that has suspended must ask again.
+ * The calling thread's worker, NULL on other threads. Never inlined and never taken for a constant:
+ * a coroutine that has suspended must ask again.
  */
 struct co__worker *co__worker(void);
 void co__worker_set(struct co__worker *w);
@@ -100,13 +100,19 @@ void co__worker_main(struct co__worker *w);
 /* Makes a coroutine ready to run. Threads: any, while the runtime cannot end. */
 void co__ready(struct co__coro *co);
 
-/* Leaves the running coroutine's stack for its worker's. Returns: the worker it runs on when it is back. */
+/*
+ * Leaves the running coroutine's stack for its worker's. Returns: the worker it runs on when it is
+ * back.
+ */
 struct co__worker *co__suspend(struct co__worker *w, enum co__action action);
 
 /* Lets others run. Returns: the worker it runs on then. */
 struct co__worker *co__worker_yield(struct co__worker *w);
 
-/* What is made ready between the two goes to the deque, and one wake-up at most follows. Threads: the owner. */
+/*
+ * What is made ready between the two goes to the deque, and one wake-up at most follows. Threads:
+ * the owner.
+ */
 void co__batch_begin(struct co__worker *w);
 void co__batch_end(struct co__worker *w);
 

@@ -2,13 +2,15 @@
 /*
  * migrate [SECONDS [PAIRS [WORKERS]]] - sockets and coroutines that never stay together.
  *
- * PAIRS connections over loopback, their sockets pinned to different loops. On each, one coroutine writes a known stream,
- * another reads it back from an echo server and checks every byte; reads and writes have short deadlines that often
- * pass, and others hang connections up in the midst. A connection that ends is followed by a new one. Under
- * CO_CHAOS=seed (test builds) every suspension may move the coroutine to another worker.
+ * PAIRS connections over loopback, their sockets pinned to different loops. On each, one coroutine
+ * writes a known stream, another reads it back from an echo server and checks every byte; reads and
+ * writes have short deadlines that often pass, and others hang connections up in the midst. A
+ * connection that ends is followed by a new one. Under CO_CHAOS=seed (test builds) every suspension
+ * may move the coroutine to another worker.
  *
- * Checked: what is read is, byte for byte, what was written; what ends early ends with one of the errors that it
- * may end with; nothing hangs (SIGALRM would kill the program); everything ends, and no descriptor is left.
+ * Checked: what is read is, byte for byte, what was written; what ends early ends with one of the
+ * errors that it may end with; nothing hangs (SIGALRM would kill the program); everything ends, and
+ * no descriptor is left.
  */
 #include <co/conf.h>
 #include <co/net.h>
@@ -268,10 +270,12 @@ int main(int argc, char **argv)
     after = open_descriptors();
     if (after > before + 8) /* libuv's pool keeps a few for the process */
         fail("descriptors left", before, after);
-    printf("migrate: %d pairs, %d workers, %d s: %llu connections, %llu bytes, %llu moves, %llu deadlines, "
-           "%llu hang-ups, result %d, %llu failures\n",
-           pairs, workers, seconds, (unsigned long long)connections, (unsigned long long)bytes,
-           (unsigned long long)moves, (unsigned long long)timeouts, (unsigned long long)hangups, r,
-           (unsigned long long)failures);
+    printf(
+        "migrate: %d pairs, %d workers, %d s: %llu connections, %llu bytes, %llu moves, "
+        "%llu deadlines, "
+        "%llu hang-ups, result %d, %llu failures\n",
+        pairs, workers, seconds, (unsigned long long)connections, (unsigned long long)bytes,
+        (unsigned long long)moves, (unsigned long long)timeouts, (unsigned long long)hangups, r,
+        (unsigned long long)failures);
     return r < 0 || failures > 0;
 }

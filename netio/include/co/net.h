@@ -2,13 +2,14 @@
 /*
  * co/net.h - sockets for coroutines: plain blocking-style calls with deadline, cancel and hang-up.
  *
- * A descriptor belongs to one owner, who closes it (CO_FD does). Its readiness arrives at the loop of one
- * worker for its whole life; coroutines may use it from any worker. One coroutine may read and another may
- * write at the same time; a second one in the same direction gets -EBUSY before anything has happened.
+ * A descriptor belongs to one owner, who closes it (CO_FD does). Its readiness arrives at the loop
+ * of one worker for its whole life; coroutines may use it from any worker. One coroutine may read
+ * and another may write at the same time; a second one in the same direction gets -EBUSY before
+ * anything has happened.
  *
- * Every call that suspends returns -ETIMEDOUT when the deadline in force has passed, -ECANCELED when the
- * coroutine was cancelled or the descriptor hung up (co_hangup), -EBADF when fd is not a descriptor of
- * Corvid's, and -EPERM outside a coroutine; below, these four are not named again.
+ * Every call that suspends returns -ETIMEDOUT when the deadline in force has passed, -ECANCELED
+ * when the coroutine was cancelled or the descriptor hung up (co_hangup), -EBADF when fd is not a
+ * descriptor of Corvid's, and -EPERM outside a coroutine; below, these four are not named again.
  */
 #ifndef CO_NET_H
 #define CO_NET_H
@@ -21,10 +22,12 @@ extern "C" {
 #endif
 
 /*
- * Opens a listening stream socket on "host:port", "[ipv6]:port" or "unix:/path"; port 0 lets the system choose
- * (see co_local_port). The host is an address, or a name that is looked up.
- * Returns: a descriptor; -EINVAL for an address that cannot be read; -EADDRINUSE and others of bind(2).
- * Suspends: when a name must be looked up. Threads: coroutines. Owns: the caller gets the descriptor.
+ * Opens a listening stream socket on "host:port", "[ipv6]:port" or "unix:/path"; port 0 lets the
+ * system choose (see co_local_port). The host is an address, or a name that is looked up.
+ * Returns: a descriptor; -EINVAL for an address that cannot be read; -EADDRINUSE and others of
+ *   bind(2).
+ * Suspends: when a name must be looked up. Threads: coroutines. Owns: the caller gets the
+ *   descriptor.
  */
 CO_API CO_NODISCARD int co_listen(const char *address);
 
@@ -35,10 +38,10 @@ CO_API CO_NODISCARD int co_listen(const char *address);
 CO_API int co_local_port(int fd);
 
 /*
- * Waits for a connection. It lands on the loop that owns fewest descriptors, this worker's if that is fair.
- * Out of descriptors it waits for one to be closed, and never spins.
- * Returns: a descriptor, non-blocking and close-on-exec, TCP_NODELAY set; -ECANCELED also once the runtime
- *   stops and nothing is queued any more; -EINVAL if fd does not listen.
+ * Waits for a connection. It lands on the loop that owns fewest descriptors, this worker's if that
+ * is fair. Out of descriptors it waits for one to be closed, and never spins.
+ * Returns: a descriptor, non-blocking and close-on-exec, TCP_NODELAY set; -ECANCELED also once the
+ *   runtime stops and nothing is queued any more; -EINVAL if fd does not listen.
  * Suspends: yes. Threads: coroutines. Owns: the caller gets the descriptor.
  */
 CO_API CO_NODISCARD int co_accept(int lfd);
@@ -47,40 +50,41 @@ CO_API CO_NODISCARD int co_accept(int lfd);
 typedef void co_conn_fn(int conn, void *arg);
 
 /*
- * Accepts until the runtime stops or lfd is hung up, and runs fn(conn, arg) in a coroutine of its own as soon
- * as a connection has bytes to read. A connection that cannot be started is closed.
+ * Accepts until the runtime stops or lfd is hung up, and runs fn(conn, arg) in a coroutine of its
+ * own as soon as a connection has bytes to read. A connection that cannot be started is closed.
  * Returns: 0 when told to stop; another negative errno when accepting failed for good.
  * Suspends: yes. Threads: coroutines. Owns: lfd stays the caller's.
  */
 CO_API CO_NODISCARD int co_serve(int lfd, co_conn_fn *fn, void *arg);
 
 /*
- * Connects to "host:port", "[ipv6]:port" or "unix:/path"; a name is looked up off the workers and each of its
- * addresses is tried in turn.
- * Returns: a descriptor; -EINVAL for an address that cannot be read; -ENOENT if the name is unknown;
- *   otherwise the last address's error: -ECONNREFUSED and others of connect(2).
+ * Connects to "host:port", "[ipv6]:port" or "unix:/path"; a name is looked up off the workers and
+ * each of its addresses is tried in turn.
+ * Returns: a descriptor; -EINVAL for an address that cannot be read; -ENOENT if the name is
+ *   unknown; otherwise the last address's error: -ECONNREFUSED and others of connect(2).
  * Suspends: yes. Threads: coroutines. Owns: the caller gets the descriptor.
  */
 CO_API CO_NODISCARD int co_connect(const char *address);
 
 /*
  * Reads what is there, at most `cap` bytes, waiting until something is.
- * Returns: bytes read, at least 1; 0 at the end of the stream (or if cap is 0); -ECONNRESET and others of
- *   recv(2). Suspends: yes. Threads: coroutines.
+ * Returns: bytes read, at least 1; 0 at the end of the stream (or if cap is 0); -ECONNRESET and
+ *   others of recv(2). Suspends: yes. Threads: coroutines.
  */
 CO_API CO_NODISCARD ssize_t co_recv(int fd, void *buf, size_t cap);
 
 /*
  * Reads exactly `len` bytes.
- * Returns: len; fewer, if the stream ended before; a negative errno as co_recv (bytes read before are lost).
+ * Returns: len; fewer, if the stream ended before; a negative errno as co_recv (bytes read before
+ *   are lost).
  * Suspends: yes. Threads: coroutines.
  */
 CO_API CO_NODISCARD ssize_t co_recvn(int fd, void *buf, size_t len);
 
 /*
  * Writes all of the bytes.
- * Returns: len; -EPIPE, -ECONNRESET and others of send(2). After a failure midway the stream is broken:
- *   later sends give -EPIPE. Suspends: yes. Threads: coroutines.
+ * Returns: len; -EPIPE, -ECONNRESET and others of send(2). After a failure midway the stream is
+ *   broken: later sends give -EPIPE. Suspends: yes. Threads: coroutines.
  */
 CO_API CO_NODISCARD ssize_t co_send(int fd, const void *buf, size_t len);
 
@@ -98,15 +102,15 @@ CO_API CO_NODISCARD ssize_t co_sendv(int fd, const struct iovec *iov, int count)
 CO_API int co_shutdown(int fd, int how);
 
 /*
- * Closes a descriptor. Callers that are waiting on it in other coroutines return -ECANCELED, and the number is
- * given back when the last of them has left. A negative fd does nothing.
+ * Closes a descriptor. Callers that are waiting on it in other coroutines return -ECANCELED, and
+ * the number is given back when the last of them has left. A negative fd does nothing.
  * Returns: 0; -EBADF. Suspends: never. Threads: any. Owns: fd is gone.
  */
 CO_API int co_close(int fd);
 
 /*
- * Ends a connection from outside: every present and later call on fd returns -ECANCELED, until the owner
- * closes it. The descriptor stays open and its number taken.
+ * Ends a connection from outside: every present and later call on fd returns -ECANCELED, until the
+ * owner closes it. The descriptor stays open and its number taken.
  * Returns: 0; -EBADF. Suspends: never. Threads: any. Owns: nothing changes.
  */
 CO_API int co_hangup(int fd);
@@ -126,18 +130,26 @@ static inline int co_fd_take(int *fd)
 /* The clean-up of CO_FD: closes *fd unless negative. Suspends: never. Threads: any. */
 CO_API void co_fd_guard(const int *fd);
 
-/* Declares `int name = expr`, closed at the end of the block unless negative or taken with co_fd_take. */
+/*
+ * Declares `int name = expr`, closed at the end of the block unless negative or taken with
+ * co_fd_take.
+ */
 #define CO_FD(name, expr) int name __attribute__((cleanup(co_fd_guard))) = (expr)
 
-/* What co_go_when starts; why: 0 readable, -ETIMEDOUT the deadline passed, -ECANCELED hang-up or stop. */
+/*
+ * What co_go_when starts; why: 0 readable, -ETIMEDOUT the deadline passed, -ECANCELED hang-up or
+ * stop.
+ */
 typedef void co_when_fn(void *arg, int why);
 
 /*
- * Starts a coroutine when fd has bytes to read (or has ended, or failed). Until then nothing runs and no stack
- * is held: this is how idle connections wait. The deadline in force when this is called bounds the wait.
- * When the runtime is told to stop, all that still wait are started with -ECANCELED.
- * Returns: 0, and fn will be called exactly once; -EBUSY if somebody reads or waits already; -ECANCELED if
- *   the descriptor has been hung up; -ENOMEM; -EAGAIN (max_coroutines); -EBADF. Suspends: never.
+ * Starts a coroutine when fd has bytes to read (or has ended, or failed). Until then nothing runs
+ * and no stack is held: this is how idle connections wait. The deadline in force when this is
+ * called bounds the wait. When the runtime is told to stop, all that still wait are started with
+ * -ECANCELED.
+ * Returns: 0, and fn will be called exactly once; -EBUSY if somebody reads or waits already;
+ *   -ECANCELED if the descriptor has been hung up; -ENOMEM; -EAGAIN (max_coroutines); -EBADF.
+ *   Suspends: never.
  * Threads: coroutines. Owns: fd stays its owner's; arg passes to fn if 0 is returned.
  */
 CO_API CO_NODISCARD int co_go_when(int fd, co_when_fn *fn, void *arg);

@@ -40,8 +40,8 @@ extern "C" {
 CO_API int64_t co_now(void);
 
 /*
- * A text for a code that a co_ function returned: 0 or positive gives "success", negative errno values
- * give the system's text, and the five codes with a house meaning give ours.
+ * A text for a code that a co_ function returned: 0 or positive gives "success", negative errno
+ * values give the system's text, and the five codes with a house meaning give ours.
  * Returns: a constant string, never NULL. Suspends: never. Threads: any.
  */
 CO_API const char *co_strerror(int err);

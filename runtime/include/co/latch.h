@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * co/latch.h - a lock for a few instructions between threads: what primitives and pools guard their lists with.
+ * co/latch.h - a lock for a few instructions between threads: what primitives and pools guard their
+ * lists with.
  *
- * It locks threads, not coroutines: while it is held nothing may suspend, and no system call be made. So it is free nearly
- * always; a thread that finds it taken spins a little, then sleeps on a futex (after Drepper, "Futexes Are
- * Tricky", mutex 2). Zeroed is free; there is nothing to destroy. Coroutines that want to hold a lock over calls
- * that suspend use co/mutex.h.
+ * It locks threads, not coroutines: while it is held nothing may suspend, and no system call be
+ * made. So it is free nearly always; a thread that finds it taken spins a little, then sleeps on a
+ * futex (after Drepper, "Futexes Are Tricky", mutex 2). Zeroed is free; there is nothing to
+ * destroy. Coroutines that want to hold a lock over calls that suspend use co/mutex.h.
  *
  *   0 free      -> 1 by take
  *   1 held      -> 0 by give; -> 2 by a thread that is about to sleep
@@ -38,13 +39,17 @@ CO_API void co_latch_wake(struct co_latch *latch);
 
 /*
  * Takes the latch.
- * Suspends: never. Threads: any; the same thread gives it, soon. Orders: what was written under the latch is seen.
+ * Suspends: never. Threads: any; the same thread gives it, soon. Orders: what was written under the
+ *   latch is seen.
  */
 static inline void co_latch_take(struct co_latch *latch)
 {
     uint32_t free_word = 0;
 
-    /* acquire pairs with the release in co_latch_give; after a failure the slow half asks again (relaxed). */
+    /*
+     * acquire pairs with the release in co_latch_give; after a failure the slow half asks again
+     * (relaxed).
+     */
     if (!__atomic_compare_exchange_n(&latch->word, &free_word, 1, false, __ATOMIC_ACQUIRE,
                                      __ATOMIC_RELAXED))
         co_latch_wait(latch);
@@ -58,7 +63,9 @@ CO_NODISCARD static inline bool co_latch_try(struct co_latch *latch)
 {
     uint32_t free_word = 0;
 
-    /* acquire pairs with the release in co_latch_give; after a failure nothing is read (relaxed). */
+    /*
+     * acquire pairs with the release in co_latch_give; after a failure nothing is read (relaxed).
+     */
     return __atomic_compare_exchange_n(&latch->word, &free_word, 1, false, __ATOMIC_ACQUIRE,
                                        __ATOMIC_RELAXED);
 }

@@ -3,11 +3,12 @@
  * co/park.h - put the running coroutine to sleep and wake it: the only door to the scheduler that
  * primitives, protocols and pools need.
  *
- * A park is named by a ticket (coroutine and sequence number of this park). The sleeper hands its ticket to
- * whoever may wake it from within its commit function, which runs after the coroutine has left its stack, so
- * a waker can never meet a coroutine that still runs. Waking has two halves: co_claim decides who wakes (one
- * winner, and a stale ticket never wins), then the winner may write a value for the sleeper, then co_finish
- * makes it ready. The protocol and its memory orders are told in runtime/park.c.
+ * A park is named by a ticket (coroutine and sequence number of this park). The sleeper hands its
+ * ticket to whoever may wake it from within its commit function, which runs after the coroutine has
+ * left its stack, so a waker can never meet a coroutine that still runs. Waking has two halves:
+ * co_claim decides who wakes (one winner, and a stale ticket never wins), then the winner may write
+ * a value for the sleeper, then co_finish makes it ready. The protocol and its memory orders are
+ * told in runtime/park.c.
  */
 #ifndef CO_PARK_H
 #define CO_PARK_H
@@ -35,24 +36,26 @@ enum {
 };
 
 /*
- * Puts the running coroutine to sleep until somebody wins its claim. Before it returns to its own caller, the
- * caller unlinks what commit published (retaking the primitive's lock), whatever the result was.
- * Returns: what the winner passed to co_claim; what commit returned if it refused; -ETIMEDOUT; -ECANCELED;
- *   -EPERM outside a coroutine. Suspends: yes. Threads: coroutines.
+ * Puts the running coroutine to sleep until somebody wins its claim. Before it returns to its own
+ * caller, the caller unlinks what commit published (retaking the primitive's lock), whatever the
+ * result was.
+ * Returns: what the winner passed to co_claim; what commit returned if it refused; -ETIMEDOUT;
+ *   -ECANCELED; -EPERM outside a coroutine. Suspends: yes. Threads: coroutines.
  */
 CO_API CO_NODISCARD int co_park(co_commit_fn *commit, void *arg, unsigned flags);
 
 /*
  * Tries to become the one who ends the park. At most one claim per park wins.
- * Returns: true if the caller won: it may now write the sleeper's value and must call co_finish soon, without
- *   suspending in between. Suspends: never. Threads: any, commit functions included.
+ * Returns: true if the caller won: it may now write the sleeper's value and must call co_finish
+ *   soon, without suspending in between. Suspends: never. Threads: any, commit functions included.
  * Orders: acquires what the sleeper wrote before its commit.
  */
 CO_API CO_NODISCARD bool co_claim(co_ticket ticket, int result);
 
 /*
  * Makes the claimed coroutine ready to run. Call it once per claim that was won.
- * Suspends: never. Threads: any. Orders: what the caller wrote before is seen by the woken coroutine.
+ * Suspends: never. Threads: any. Orders: what the caller wrote before is seen by the woken
+ *   coroutine.
  */
 CO_API void co_finish(co_ticket ticket);
 
@@ -63,10 +66,11 @@ CO_API void co_finish(co_ticket ticket);
 CO_API bool co_unpark(co_ticket ticket, int result);
 
 /*
- * What every call that may suspend does first: a call that finds cancel or a passed deadline fails before it
- * has done anything; a coroutine whose calls always succeed yields after 128 of them, or when others have waited for
- * milliseconds.
- * Returns: 0; -ECANCELED; -ETIMEDOUT; -EPERM outside a coroutine. Suspends: when the budget is used up.
+ * What every call that may suspend does first: a call that finds cancel or a passed deadline fails
+ * before it has done anything; a coroutine whose calls always succeed yields after 128 of them, or
+ * when others have waited for milliseconds.
+ * Returns: 0; -ECANCELED; -ETIMEDOUT; -EPERM outside a coroutine. Suspends: when the budget is used
+ *   up.
  * Threads: any.
  */
 CO_API CO_NODISCARD int co_check(void);

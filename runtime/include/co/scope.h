@@ -2,9 +2,9 @@
 /*
  * co/scope.h - deadlines and pins that hold to the end of a block.
  *
- * A deadline is state of the coroutine, not an argument: every call that may suspend observes it, at entry
- * too. Scopes nest and only shorten. Do not jump into a block past one of these macros (the flag
- * -Wjump-misses-init finds that).
+ * A deadline is state of the coroutine, not an argument: every call that may suspend observes it,
+ * at entry too. Scopes nest and only shorten. Do not jump into a block past one of these macros
+ * (the flag -Wjump-misses-init finds that).
  */
 #ifndef CO_SCOPE_H
 #define CO_SCOPE_H
@@ -29,8 +29,9 @@ struct co_scope {
 CO_API struct co_scope co_deadline_open(int64_t ns);
 
 /*
- * Opens a block for goodbyes: for at most `ns` nanoseconds cancel and outer deadlines do not count, so a
- * cancelled coroutine can still say good-bye. Not nested: inside another grace it only shortens.
+ * Opens a block for goodbyes: for at most `ns` nanoseconds cancel and outer deadlines do not count,
+ * so a cancelled coroutine can still say good-bye. Not nested: inside another grace it only
+ * shortens.
  * Returns, Suspends, Threads: as co_deadline_open.
  */
 CO_API struct co_scope co_grace_open(int64_t ns);
@@ -53,7 +54,8 @@ CO_API void co_scope_close(struct co_scope *scope);
 
 /*
  * The time that is left until the deadline in force.
- * Returns: nanoseconds, 0 if it has passed, CO_NEVER if there is none. Suspends: never. Threads: any.
+ * Returns: nanoseconds, 0 if it has passed, CO_NEVER if there is none. Suspends: never. Threads:
+ *   any.
  */
 CO_API int64_t co_left(void);
 
@@ -69,7 +71,10 @@ CO_API int co_pin(void);
  */
 CO_API void co_unpin(const int *depth);
 
-/* To the end of the block the coroutine stays on its worker thread (for libraries with per-thread state). */
+/*
+ * To the end of the block the coroutine stays on its worker thread (for libraries with per-thread
+ * state).
+ */
 #define CO_PIN() \
     const int CO_CAT(co_pin_, __LINE__) __attribute__((cleanup(co_unpin), unused)) = co_pin()
 

@@ -19,11 +19,12 @@ typedef void co_fd_fn(int fd);
 typedef int co_main_fn(void *arg);
 
 /*
- * Runs fn(arg) as the first coroutine on N worker threads (one per CPU that this process may use) and
- * comes back when fn has returned and everything that was started has ended. SIGTERM and SIGINT stop it
- * (see co_stop).
- * Returns: what fn returned; -EBUSY if a runtime runs in this process already; -ENOMEM, -EAGAIN or another
- *   negative errno if it could not start; -ETIME if coroutines still computed at twice the grace time.
+ * Runs fn(arg) as the first coroutine on N worker threads (one per CPU that this process may use)
+ * and comes back when fn has returned and everything that was started has ended. SIGTERM and SIGINT
+ * stop it (see co_stop).
+ * Returns: what fn returned; -EBUSY if a runtime runs in this process already; -ENOMEM, -EAGAIN or
+ *   another negative errno if it could not start; -ETIME if coroutines still computed at twice the
+ *   grace time.
  * Suspends: it blocks the calling thread. Threads: a plain thread, not a coroutine (-EPERM).
  */
 CO_API CO_NODISCARD int co_run(co_main_fn *fn, void *arg);
@@ -35,15 +36,17 @@ CO_API CO_NODISCARD int co_run(co_main_fn *fn, void *arg);
 CO_API CO_NODISCARD int co_run_with(const struct co_conf *conf, co_main_fn *fn, void *arg);
 
 /*
- * Starts fn(arg) as a new coroutine. It runs soon, on any worker, and always runs, cancelled or not.
- * Returns: 0; -ENOMEM; -EAGAIN (max_coroutines reached); -ECANCELED (the runtime is past its grace time,
- *   or no runtime runs). Suspends: never. Threads: any. Owns: arg stays the caller's.
+ * Starts fn(arg) as a new coroutine. It runs soon, on any worker, and always runs, cancelled or
+ * not.
+ * Returns: 0; -ENOMEM; -EAGAIN (max_coroutines reached); -ECANCELED (the runtime is past its grace
+ *   time, or no runtime runs). Suspends: never. Threads: any. Owns: arg stays the caller's.
  */
 CO_API CO_NODISCARD int co_go(co_fn *fn, void *arg);
 
 /*
  * Starts fn(fd) as a new coroutine that owns the descriptor.
- * Returns: as co_go. Suspends: never. Threads: any. Owns: fd passes to fn; if it could not start, fd is closed.
+ * Returns: as co_go. Suspends: never. Threads: any. Owns: fd passes to fn; if it could not start,
+ *   fd is closed.
  */
 CO_API int co_go_fd(co_fd_fn *fn, int fd);
 
@@ -51,8 +54,8 @@ CO_API int co_go_fd(co_fd_fn *fn, int fd);
 #define CO_COPY_MAX 256
 
 /*
- * Starts fn with a copy of `size` bytes at `data`; fn gets the address of the copy, which is 16-aligned and
- * lives on the new coroutine's stack until fn returns.
+ * Starts fn with a copy of `size` bytes at `data`; fn gets the address of the copy, which is
+ * 16-aligned and lives on the new coroutine's stack until fn returns.
  * Returns: as co_go; -EINVAL if size is over CO_COPY_MAX. Suspends: never. Threads: any.
  */
 CO_API CO_NODISCARD int co_go_copy(co_fn *fn, const void *data, size_t size);
@@ -72,13 +75,15 @@ CO_API CO_NODISCARD int co_go_with(const struct co_opts *opts, co_fn *fn, void *
 
 /*
  * Lets the other ready coroutines of this worker run before going on.
- * Returns: 0; -ECANCELED; -ETIMEDOUT; -EPERM outside a coroutine. Suspends: yes. Threads: coroutines.
+ * Returns: 0; -ECANCELED; -ETIMEDOUT; -EPERM outside a coroutine. Suspends: yes. Threads:
+ *   coroutines.
  */
 CO_API int co_yield (void);
 
 /*
  * Sleeps for at least `ns` nanoseconds; zero or less only checks cancel and deadline, and yields.
- * Returns: 0; -ETIMEDOUT if the deadline in force came first; -ECANCELED; -EPERM outside a coroutine.
+ * Returns: 0; -ETIMEDOUT if the deadline in force came first; -ECANCELED; -EPERM outside a
+ *   coroutine.
  * Suspends: yes. Threads: coroutines.
  */
 CO_API int co_sleep(int64_t ns);
@@ -102,15 +107,16 @@ CO_API int co_worker(void);
 CO_API int co_workers(void);
 
 /*
- * Begins an orderly stop: listeners close after accepting what is queued, requests that have begun are
- * answered, idle connections are closed. After the grace time every coroutine is cancelled. A second call
- * changes nothing.
+ * Begins an orderly stop: listeners close after accepting what is queued, requests that have begun
+ * are answered, idle connections are closed. After the grace time every coroutine is cancelled. A
+ * second call changes nothing.
  * Suspends: never. Threads: any, and signal handlers.
  */
 CO_API void co_stop(void);
 
 /*
- * Whether the runtime has been told to stop: a loop that serves should end after its current exchange.
+ * Whether the runtime has been told to stop: a loop that serves should end after its current
+ * exchange.
  * Returns: true from co_stop on. Suspends: never. Threads: any.
  */
 CO_API bool co_stopping(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * co/private/net.h - receiving and sending without waiting, for engines that open a deadline only when they
- * have to wait. Not installed; exported for corvid-http.
+ * co/private/net.h - receiving and sending without waiting, for engines that open a deadline only
+ * when they have to wait. Not installed; exported for corvid-http.
  */
 #ifndef CO_PRIVATE_NET_H
 #define CO_PRIVATE_NET_H
@@ -10,13 +10,15 @@
 
 /*
  * As co_recv, but does not wait.
- * Returns: as co_recv; -EAGAIN if there is nothing. Suspends: only when the budget of calls is used up.
+ * Returns: as co_recv; -EAGAIN if there is nothing. Suspends: only when the budget of calls is used
+ *   up.
  */
 CO_API CO_NODISCARD ssize_t co__recv_now(int fd, void *buf, size_t cap);
 
 /*
  * Sends what goes at once.
- * Returns: bytes sent, perhaps fewer than len; -EAGAIN if none; else as co_send. Suspends: as co__recv_now.
+ * Returns: bytes sent, perhaps fewer than len; -EAGAIN if none; else as co_send. Suspends: as
+ *   co__recv_now.
  */
 CO_API CO_NODISCARD ssize_t co__send_now(int fd, const void *buf, size_t len);
 

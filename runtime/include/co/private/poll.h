@@ -6,8 +6,8 @@
 #include <co/base.h>
 
 /*
- * Takes an event: `data` as given to co__poll_add, `events` of epoll(7). Runs on some worker's stack, and may run on
- * two at once for different descriptors, never twice for one edge.
+ * Takes an event: `data` as given to co__poll_add, `events` of epoll(7). Runs on some worker's
+ * stack, and may run on two at once for different descriptors, never twice for one edge.
  */
 typedef void co__deliver_fn(uint64_t data, uint32_t events);
 
@@ -20,21 +20,25 @@ void co__poll_deliver_to(co__deliver_fn *deliver);
  */
 int co__poll_add(int worker, int fd, uint32_t events, uint64_t data);
 
-/* Changes what a registered descriptor is watched for; what holds already is reported anew. Returns: as co__poll_add. */
+/*
+ * Changes what a registered descriptor is watched for; what holds already is reported anew.
+ * Returns: as co__poll_add.
+ */
 int co__poll_mod(int worker, int fd, uint32_t events, uint64_t data);
 
 /* Returns: as co__poll_add. Threads: any. */
 int co__poll_del(int worker, int fd);
 
 /*
- * How co_go_fd closes a descriptor that it could not pass on: netio's co_close, once netio has made one. Until then a
- * descriptor can only be a stranger's and is closed by close(2).
+ * How co_go_fd closes a descriptor that it could not pass on: netio's co_close, once netio has made
+ * one. Until then a descriptor can only be a stranger's and is closed by close(2).
  */
 void co__fd_close_by(int (*close_fd)(int fd));
 void co__fd_close(int fd);
 
 /*
- * Has fn run on a worker when the runtime begins to drain, once; hooks are for life, so register each once.
+ * Has fn run on a worker when the runtime begins to drain, once; hooks are for life, so register
+ * each once.
  * Returns: 0, -ENOSPC.
  */
 int co__on_drain(void (*fn)(void));

@@ -6,7 +6,8 @@
 #include <co/base.h>
 
 /*
- * Whether draining has begun: what waits must not wait any longer. co_stopping is true a little earlier.
+ * Whether draining has begun: what waits must not wait any longer. co_stopping is true a little
+ * earlier.
  * Orders: seq_cst, after the caller has published that it waits.
  */
 bool co__run_draining(void);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * co/private/source.h - a wait source: where one direction of a descriptor meets the coroutine that waits for it.
- * Not installed.
+ * co/private/source.h - a wait source: where one direction of a descriptor meets the coroutine that
+ * waits for it. Not installed.
  *
  * One word:
  *     bits  0-1   state
  *     bit   2     HUP      sticky: the peer has closed its half, or there was an error
  *     bit   3     PRI      sticky: urgent data
  *     bit   4     CLOSING  sticky: hung up by us; nobody may wait any more
- *     bits  5-11  generation of the slot (low bits): an event of an earlier descriptor changes nothing
+ *     bits  5-11  generation of the slot (low bits): an event of an earlier descriptor changes
+ *           nothing
  *     bits 12-35  sequence of the waiter's park (low 24 bits)
  *     bits 36-63  coroutine of the waiter
  *
@@ -20,12 +21,14 @@
  *   READY    readiness was seen.
  *              consume (the running coroutine, before its system call) -> NIL
  *   WAITER, STARTER  a parked coroutine is named.
- *              deliver      -> READY, sticky bits in the same CAS; then claims; losing changes nothing
+ *              deliver      -> READY, sticky bits in the same CAS; then claims; losing changes
+ *                           nothing
  *              hang-up      -> NIL with CLOSING, in one CAS; then claims
  *              clear (the woken coroutine, first of all), if still its own -> NIL
  *   Deadline, cancel and drain claim by the coroutine's word alone.
- * Sticky bits are never cleared by consuming: an end of stream that comes with the last bytes stays known.
- * STARTER differs from WAITER only in that the coroutine is about to be born: drain looks for it.
+ * Sticky bits are never cleared by consuming: an end of stream that comes with the last bytes stays
+ * known. STARTER differs from WAITER only in that the coroutine is about to be born: drain looks
+ * for it.
  */
 #ifndef CO_PRIVATE_SOURCE_H
 #define CO_PRIVATE_SOURCE_H
@@ -60,22 +63,29 @@ void co__source_deliver(struct co__source *source, uint32_t generation, unsigned
 /* For good: present and later waiters get -ECANCELED. Threads: any. */
 void co__source_hangup(struct co__source *source);
 
-/* Wakes whoever waits, as if something had happened, without leaving readiness behind. Threads: any. */
+/*
+ * Wakes whoever waits, as if something had happened, without leaving readiness behind. Threads:
+ * any.
+ */
 void co__source_poke(struct co__source *source, unsigned state, int result);
 
-/* Before a system call. Returns: the word as it was, for CO__SOURCE_CLOSING. Threads: the direction's user. */
+/*
+ * Before a system call. Returns: the word as it was, for CO__SOURCE_CLOSING. Threads: the
+ * direction's user.
+ */
 uint64_t co__source_consume(struct co__source *source);
 
 /*
- * Waits until something happens. drained: no call has failed with EAGAIN since the last wake-up, so that sticky
- * bits count as readiness. Returns: 0: try the call again; -ECANCELED; -ETIMEDOUT. Suspends: yes.
+ * Waits until something happens. drained: no call has failed with EAGAIN since the last wake-up, so
+ * that sticky bits count as readiness. Returns: 0: try the call again; -ECANCELED; -ETIMEDOUT.
+ * Suspends: yes.
  */
 int co__source_wait(struct co__source *source, bool drained);
 
 /*
- * Starts a coroutine that calls fn(arg, why) when something happens (why 0), when the deadline in force
- * passes (-ETIMEDOUT), or at hang-up, cancel and drain (-ECANCELED). Before fn, the coroutine calls begun(source): it
- * does not wait on the source any more.
+ * Starts a coroutine that calls fn(arg, why) when something happens (why 0), when the deadline in
+ * force passes (-ETIMEDOUT), or at hang-up, cancel and drain (-ECANCELED). Before fn, the coroutine
+ * calls begun(source): it does not wait on the source any more.
  * Returns: 0, -ECANCELED, -ENOMEM, -EAGAIN, -EPERM. Suspends: never. Threads: coroutines.
  */
 int co__source_start(struct co__source *source, void (*begun)(struct co__source *source),
