@@ -18,8 +18,8 @@
  *           or the bit is taken
  *     OPEN  -> + CLOSED + a user co__slot_close, once
  *     a user leaves              co__slot_leave; the last one out of a CLOSED slot takes it down:
- *                                epoll DEL, next generation, sources NIL, word 0, and only then close(2). After
- *                                that nobody touches the slot for this descriptor any more.
+ *                                epoll DEL, next generation, sources NIL, word 0, and only then
+ *                                close(2). After that nobody touches the slot for this descriptor.
  */
 #ifndef CO_NETIO_SLOT_H
 #define CO_NETIO_SLOT_H

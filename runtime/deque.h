@@ -14,8 +14,8 @@
  *
  * Two service orders, chosen per runtime and never mixed on one deque:
  *   fifo  the owner takes at the top like a thief; thieves take half of it in one CAS. bottom is
- *         never lowered,
- *         which is what makes taking many at once sound: no slot below bottom is taken without the CAS on top.
+ *         never lowered, which is what makes taking many at once sound: no slot below bottom is
+ *         taken without the CAS on top.
  *   lifo  the owner takes at the bottom (the classic order); thieves take one.
  */
 #ifndef CO_RUNTIME_DEQUE_H
