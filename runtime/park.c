@@ -179,7 +179,7 @@ void co__born_commit(struct co__worker *w, struct co__coro *co, int refused)
     commit_rest(w, co, atomic_load_explicit(&co->word, memory_order_relaxed), refused);
 }
 
-void co__cancel(struct co__coro *co)
+bool co__cancel_claim(struct co__coro *co)
 {
     uint64_t word;
 
@@ -187,11 +187,16 @@ void co__cancel(struct co__coro *co)
     atomic_store_explicit(&co->cancelled, 1, memory_order_seq_cst);
     word = atomic_load_explicit(&co->word, memory_order_seq_cst);
     if (word & CO__CLAIMED)
-        return;
+        return false;
     /* relaxed: written before the word that was read; a later park is caught by the claim's sequence. */
     if (atomic_load_explicit(&co->flags, memory_order_relaxed) & CO_PARK_NO_CANCEL)
-        return;
-    if (co__claim(co, word >> CO__SEQ_SHIFT, CO__TICKET_SEQ, -ECANCELED))
+        return false;
+    return co__claim(co, word >> CO__SEQ_SHIFT, CO__TICKET_SEQ, -ECANCELED);
+}
+
+void co__cancel(struct co__coro *co)
+{
+    if (co__cancel_claim(co))
         co__fire(co);
 }
 

@@ -31,6 +31,9 @@ void co__fire(struct co__coro *co);
 /* Sticky cancel of one coroutine. Threads: any. */
 void co__cancel(struct co__coro *co);
 
+/* The same for who holds a latch. Returns: whether the caller has to co__fire it, once the latch is given. */
+bool co__cancel_claim(struct co__coro *co);
+
 /*
  * A coroutine that is parked before it has ever run. The three steps of a commit, taken by its maker: open gives the
  * ticket to publish, then close looks at stop, arms the deadline and saves it.

@@ -31,6 +31,15 @@ void co__run_finished(void);
  */
 struct co__coro *co__spawn_take(struct co__worker *w, int *ret_err);
 
+/* Whether options are within their limits. */
+bool co__opts_valid(const struct co_opts *opts);
+
+/* Applies options to a record that was taken. Returns: 0 or -ENOMEM. */
+int co__spawn_opts(struct co__worker *w, struct co__coro *co, const struct co_opts *opts);
+
+/* Gives back a record that was taken and is not started after all; it has no stack yet. */
+void co__spawn_undo(struct co__worker *w, struct co__coro *co);
+
 /* Starts the first function. */
 int co__go_main(co_main_fn *fn, void *arg);
 

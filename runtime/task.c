@@ -67,6 +67,28 @@ static int own_stack(struct co__worker *w, struct co__coro *co, size_t size)
     return 0;
 }
 
+bool co__opts_valid(const struct co_opts *opts)
+{
+    return opts->stack_size == 0 ||
+           (opts->stack_size >= CO__STACK_MIN && opts->stack_size <= CO__STACK_MAX);
+}
+
+int co__spawn_opts(struct co__worker *w, struct co__coro *co, const struct co_opts *opts)
+{
+    co->name = opts->name;
+    if (opts->pinned) {
+        co->pins = 1;
+        co->home = (uint16_t)(w ? w->index : (int)co->index % co__rt.count);
+    }
+    return opts->stack_size > 0 ? own_stack(w, co, opts->stack_size) : 0;
+}
+
+void co__spawn_undo(struct co__worker *w, struct co__coro *co)
+{
+    co__coro_put(w, co);
+    count(w, -1);
+}
+
 static int spawn(struct co__entry entry, const void *copy, const struct co_opts *opts)
 {
     struct co__worker *w = co__worker();
@@ -79,17 +101,9 @@ static int spawn(struct co__entry entry, const void *copy, const struct co_opts 
     co->entry = entry;
     if (copy)
         memcpy(co->copy, copy, entry.size);
-    if (opts) {
-        co->name = opts->name;
-        if (opts->pinned) {
-            co->pins = 1;
-            co->home = (uint16_t)(w ? w->index : (int)co->index % co__rt.count);
-        }
-        if (opts->stack_size > 0 && (r = own_stack(w, co, opts->stack_size)) < 0) {
-            co__coro_put(w, co);
-            count(w, -1);
-            return r;
-        }
+    if (opts && (r = co__spawn_opts(w, co, opts)) < 0) {
+        co__spawn_undo(w, co);
+        return r;
     }
     co__ready(co);
     return 0;
@@ -132,8 +146,7 @@ int co_go_copy(co_fn *fn, const void *data, size_t size)
 
 int co_go_with(const struct co_opts *opts, co_fn *fn, void *arg)
 {
-    if (opts->stack_size > 0 &&
-        (opts->stack_size < CO__STACK_MIN || opts->stack_size > CO__STACK_MAX))
+    if (!co__opts_valid(opts))
         return -EINVAL;
     return start((struct co__entry){.fn = fn, .arg = arg, .kind = CO__ENTRY_FN}, NULL, opts);
 }

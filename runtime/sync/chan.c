@@ -6,10 +6,13 @@
  *   receivers wait only while the buffer is empty and no sender waits;
  *   senders wait only while the buffer is full (always so if the capacity is 0);
  *   nobody waits on a closed channel.
- * A select waits with one waiter per case, all with the same ticket, so one claim wins: the claim's result names the case.
- * It holds the latches of all its channels, taken in the order of their addresses, while it looks and while it links its
- * waiters; so two selects that wait for each other cannot miss each other. Who finds a waiter claims it first, then moves the
- * value, then finishes it; a waiter that cannot be claimed any more has gone, and keeps its value.
+ * A select waits with one waiter per case, all with the same ticket, so one claim wins: the claim's
+ * result names the case. It holds the latches of all its channels, taken in the order of their
+ * addresses, while it looks and while it links its waiters; so two selects that wait for each other
+ * cannot miss each other. Who finds a waiter claims it first, then moves the value, then, when the
+ * latch is given, finishes it; a waiter that cannot be claimed any more has gone, and keeps its
+ * value. Nothing of a channel is touched after that: who got the last value, or learnt that it is
+ * closed, may free it.
  */
 #include <co/chan.h>
 
@@ -24,8 +27,9 @@ struct co_chan {
     int closed;
     size_t size;
     size_t capacity;
-    size_t count; /* values in the buffer */
-    size_t first; /* of them */
+    size_t count;  /* values in the buffer */
+    size_t first;  /* of them */
+    uint64_t dice; /* for select */
     struct co_waitlist receivers;
     struct co_waitlist senders;
     unsigned char buffer[];
@@ -41,7 +45,7 @@ struct co_chan *co_chan_new(size_t size, size_t capacity)
         return NULL;
     chan = malloc(bytes);
     if (chan)
-        *chan = (struct co_chan){.size = size, .capacity = capacity};
+        *chan = (struct co_chan){.size = size, .capacity = capacity, .dice = (uintptr_t)chan | 1};
     return chan;
 }
 
@@ -70,7 +74,8 @@ static struct co_case *case_of(struct co_waiter *waiter)
 }
 
 /*
- * Claims the first waiter of the list for its case. Returns: the case, whose value may be moved; *ret_ticket is to be finished.
+ * Claims the first waiter of the list for its case. Returns: the case, whose value may be moved;
+ * *ret_ticket is to be finished.
  */
 static struct co_case *claim(struct co_waitlist *list, co_ticket *ret_ticket)
 {
@@ -155,29 +160,40 @@ static struct co_waitlist *list_of(struct co_case *one)
     return one->kind == CO_CASE_SEND ? &one->chan->senders : &one->chan->receivers;
 }
 
-/* The last look before sleep. What it wakes is finished after the latch is given, by the commit's caller. */
-struct last_look {
-    struct co_case *one;
-    co_ticket ticket;
-};
-
-static int look_again(void *obj, struct co_waiter *waiter)
+/*
+ * The last look before sleep; cancel may have won the claim already, and then what is done here is
+ * done all the same.
+ */
+static int commit_one(co_ticket self, void *arg)
 {
-    struct last_look *look = obj;
+    struct co_case *one = arg;
+    co_ticket ticket = 0;
+    int r;
 
-    (void)waiter;
-    look->one->result = do_now(look->one, &look->ticket);
-    return look->one->result != -EAGAIN;
+    co_latch_take(&one->chan->latch);
+    r = do_now(one, &ticket);
+    if (r == -EAGAIN)
+        co_waitlist_add(list_of(one), &one->waiter, self);
+    else
+        one->result = r;
+    co_latch_give(&one->chan->latch);
+    if (ticket)
+        co_finish(ticket);
+    return r != -EAGAIN;
 }
 
 static int wait_for(struct co_case *one)
 {
-    struct last_look look = {.one = one};
-    int r = co_waitlist_park(list_of(one), &one->chan->latch, &one->waiter, look_again, &look, 0);
+    int r;
 
-    if (look.ticket)
-        co_finish(look.ticket);
-    return r < 0 ? r : one->result;
+    one->result = -EAGAIN;
+    r = co_park(commit_one, one, 0);
+    if (r >= 0 || one->result != -EAGAIN)
+        return one->result;
+    co_latch_take(&one->chan->latch);
+    co_waitlist_remove(list_of(one), &one->waiter);
+    co_latch_give(&one->chan->latch);
+    return r;
 }
 
 static int exchange(struct co_case *one)
@@ -218,37 +234,30 @@ int co_chan_try_recv(struct co_chan *chan, void *ret_value)
     return try_now(&one);
 }
 
-static co_ticket claim_closed(struct co_chan *chan)
+/* Claims all of a list, whose cases end with `result`. */
+static void claim_all(struct co_waitlist *list, int result, struct co_claimed *claimed)
 {
-    co_ticket ticket = 0;
-    struct co_case *one = claim(&chan->receivers, &ticket);
+    while (list->head) {
+        struct co_case *one = case_of(list->head);
 
-    if (one)
-        one->result = 0;
-    else if ((one = claim(&chan->senders, &ticket)))
-        one->result = -EPIPE;
-    return ticket;
+        if (co_waitlist_claim_into(list, one->index + 1, claimed))
+            one->result = result;
+    }
 }
 
 int co_chan_close(struct co_chan *chan)
 {
-    co_ticket ticket;
+    struct co_claimed claimed = {0};
     int was;
 
     co_latch_take(&chan->latch);
     was = chan->closed;
     chan->closed = 1;
+    claim_all(&chan->receivers, 0, &claimed);
+    claim_all(&chan->senders, -EPIPE, &claimed);
     co_latch_give(&chan->latch);
-    if (was)
-        return -EPIPE;
-    do {
-        co_latch_take(&chan->latch);
-        ticket = claim_closed(chan);
-        co_latch_give(&chan->latch);
-        if (ticket)
-            co_finish(ticket);
-    } while (ticket);
-    return 0;
+    co_waitlist_finish(&claimed);
+    return was ? -EPIPE : 0;
 }
 
 size_t co_chan_len(struct co_chan *chan)
@@ -301,18 +310,36 @@ static void give_all(struct selection *s)
     }
 }
 
-/* Does one case that can happen now, beginning anywhere. All latches are held. */
+/* xorshift64 (Marsaglia 2003), under the first channel's latch, which is held anyway. */
+static uint32_t dice(struct co_chan *chan, uint32_t sides)
+{
+    chan->dice ^= chan->dice << 13;
+    chan->dice ^= chan->dice >> 7;
+    chan->dice ^= chan->dice << 17;
+    return (uint32_t)((chan->dice >> 32) * sides >> 32);
+}
+
+/*
+ * Puts the cases that have a channel into an order by chance: each of those that can happen has the
+ * same chance.
+ */
+static void shuffle(const struct selection *s)
+{
+    for (int i = 0; i < s->sorted_count; i++) {
+        uint32_t j = dice(s->sorted[0]->chan, (uint32_t)i + 1);
+
+        s->sorted[i]->turn = s->sorted[j]->turn;
+        s->sorted[j]->turn = i;
+    }
+}
+
+/* Does one case that can happen now. All latches are held. */
 static bool choose(struct selection *s)
 {
-    static uint32_t turn;
-    /* relaxed: any number will do, as long as it is not always the same. */
-    uint32_t start = __atomic_fetch_add(&turn, 0x9e3779b9U, __ATOMIC_RELAXED) >> 8;
+    shuffle(s);
+    for (int i = 0; i < s->sorted_count; i++) {
+        struct co_case *one = s->sorted[s->sorted[i]->turn];
 
-    for (int i = 0; i < s->count; i++) {
-        struct co_case *one = &s->cases[(start + (uint32_t)i) % (uint32_t)s->count];
-
-        if (!one->chan)
-            continue;
         one->result = do_now(one, &s->ticket);
         if (one->result != -EAGAIN) {
             s->chosen = one->index;
@@ -322,9 +349,7 @@ static bool choose(struct selection *s)
     return false;
 }
 
-/* What a commit that has chosen refuses with; claims pass the index of a case, plus one. */
-#define CHOSEN INT32_MAX
-
+/* Claims pass the index of a case, plus one. */
 static int commit(co_ticket self, void *arg)
 {
     struct selection *s = arg;
@@ -335,7 +360,28 @@ static int commit(co_ticket self, void *arg)
     for (int i = 0; !done && i < s->sorted_count; i++)
         co_waitlist_add(list_of(s->sorted[i]), &s->sorted[i]->waiter, self);
     give_all(s);
-    return done ? CHOSEN : 0;
+    if (s->ticket)
+        co_finish(s->ticket);
+    return done;
+}
+
+/*
+ * Leaves out the case that happened: it is unlinked, and the other side may have freed its channel.
+ * Where the channel is in other cases too, these are linked yet, and the caller of co_select keeps
+ * it.
+ */
+static void leave_out(struct selection *s, const struct co_case *done)
+{
+    int i = 0;
+
+    while (s->sorted[i] != done)
+        i++;
+    if ((i > 0 && s->sorted[i - 1]->chan == done->chan) ||
+        (i + 1 < s->sorted_count && s->sorted[i + 1]->chan == done->chan))
+        return;
+    s->sorted_count--;
+    for (; i < s->sorted_count; i++)
+        s->sorted[i] = s->sorted[i + 1];
 }
 
 static void unlink_all(struct selection *s)
@@ -350,12 +396,11 @@ static int select_wait(struct selection *s)
 {
     int r = co_park(commit, s, 0);
 
-    if (r != CHOSEN) /* linked, perhaps not everywhere any more */
-        unlink_all(s);
-    if (s->ticket)
-        co_finish(s->ticket);
-    if (s->chosen >= 0)
+    if (s->chosen >= 0) /* by the commit, whoever won the claim */
         return s->chosen;
+    if (r > 0)
+        leave_out(s, &s->cases[r - 1]);
+    unlink_all(s);
     return r > 0 ? r - 1 : r;
 }
 
@@ -385,8 +430,10 @@ int co_select(struct co_case *cases, int count, unsigned flags)
 {
     struct co_case *on_stack[ON_STACK];
     struct selection s = {.cases = cases, .count = count, .sorted = on_stack, .chosen = -1};
-    int r = co_check();
+    int r = flags & CO_SELECT_TRY ? 0 : co_check();
 
+    if (r == 0 && count < 0)
+        r = -EINVAL;
     if (r < 0)
         return r;
     if (count > ON_STACK)

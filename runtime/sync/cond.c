@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* cond.c - the mutex is unlocked by the commit of the wait, when the waiter is linked: no signal can come between. */
+/*
+ * cond.c - the mutex is unlocked by the commit of the wait, when the waiter is linked: no signal
+ * can come between. That happens on the worker's own stack, and not under the condition's latch,
+ * since it may make the mutex's next owner ready.
+ */
 #include <co/cond.h>
 
+#include "mutex.h"
 #include <assert.h>
-#include <co/task.h>
 
 void co_cond_init(struct co_cond *cond)
 {
@@ -16,22 +20,41 @@ void co_cond_done(struct co_cond *cond)
     (void)cond;
 }
 
-/* The commit links the waiter after this, under the same hold of cond's latch, so a signal that follows finds it. */
-static int let_go(void *obj, struct co_waiter *waiter)
+struct wait {
+    struct co_cond *cond;
+    struct co_mutex *mutex;
+    struct co_waiter waiter;
+};
+
+static int commit(co_ticket self, void *arg)
 {
-    (void)waiter;
-    co_mutex_unlock(obj);
+    struct wait *wait = arg;
+
+    co_latch_take(&wait->cond->latch);
+    co_waitlist_add(&wait->cond->waiters, &wait->waiter, self);
+    co_latch_give(&wait->cond->latch);
+    /*
+     * Signalled already, perhaps, but off its stack only when this has returned: it cannot come
+     * back before.
+     */
+    co__mutex_pass_on(wait->mutex);
     return 0;
 }
 
 int co_cond_wait(struct co_cond *cond, struct co_mutex *mutex)
 {
-    struct co_waiter waiter;
+    struct wait wait = {.cond = cond, .mutex = mutex};
     int r = co_check();
 
     if (r < 0)
         return r;
-    r = co_waitlist_park(&cond->waiters, &cond->latch, &waiter, let_go, mutex, 0);
+    assert(co__mutex_is_mine(mutex));
+    r = co_park(commit, &wait, 0);
+    if (r < 0) {
+        co_latch_take(&cond->latch);
+        co_waitlist_remove(&cond->waiters, &wait.waiter);
+        co_latch_give(&cond->latch);
+    }
     co_mutex_lock_always(mutex);
     return r;
 }
@@ -49,5 +72,10 @@ void co_cond_signal(struct co_cond *cond)
 
 void co_cond_broadcast(struct co_cond *cond)
 {
-    (void)co_waitlist_wake_all(&cond->waiters, &cond->latch, 0);
+    struct co_claimed claimed;
+
+    co_latch_take(&cond->latch);
+    claimed = co_waitlist_claim_all(&cond->waiters, 0);
+    co_latch_give(&cond->latch);
+    co_waitlist_finish(&claimed);
 }

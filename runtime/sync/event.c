@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* event.c - a flag under the latch. */
+/*
+ * event.c - a flag under the latch. Nothing of the event is touched after the set has given the
+ * latch: whoever sees the flag may end the event at once.
+ */
 #include <co/event.h>
 
 #include <assert.h>
@@ -25,24 +28,32 @@ int co_event_wait(struct co_event *event)
 {
     struct co_waiter waiter;
     int r = co_check();
+    int set;
 
-    return r < 0 ? r : co_waitlist_park(&event->waiters, &event->latch, &waiter, is_set, event, 0);
-}
-
-static void change(struct co_event *event, int32_t set)
-{
+    if (r < 0)
+        return r;
     co_latch_take(&event->latch);
-    event->set = set;
+    set = event->set;
     co_latch_give(&event->latch);
+    if (set)
+        return 0;
+    return co_waitlist_park(&event->waiters, &event->latch, &waiter, is_set, event, 0);
 }
 
 void co_event_set(struct co_event *event)
 {
-    change(event, 1);
-    (void)co_waitlist_wake_all(&event->waiters, &event->latch, 0);
+    struct co_claimed claimed;
+
+    co_latch_take(&event->latch);
+    event->set = 1;
+    claimed = co_waitlist_claim_all(&event->waiters, 0);
+    co_latch_give(&event->latch);
+    co_waitlist_finish(&claimed);
 }
 
 void co_event_clear(struct co_event *event)
 {
-    change(event, 0);
+    co_latch_take(&event->latch);
+    event->set = 0;
+    co_latch_give(&event->latch);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rwlock.c - all under the latch. Invariant: if somebody waits, the first of them could not be admitted. So nobody who
- * comes is admitted while the list is not empty.
+ * rwlock.c - all under the latch. Invariant: if somebody waits, the first of them could not be
+ * admitted. So nobody who comes is admitted while the list is not empty.
  */
 #include <co/rwlock.h>
 
@@ -35,26 +35,25 @@ static int try_it(void *obj, struct co_waiter *waiter)
     return !lock->waiters.head && admit(lock, waiter->want);
 }
 
-/* Admits from the front as far as it goes. The latch is taken by the caller and given here. */
+/*
+ * Admits from the front as far as it goes. The latch is taken by the caller and given here; then
+ * the lock is not touched any more, because those who were admitted may end it.
+ */
 static void admit_next(struct co_rwlock *lock)
 {
+    struct co_claimed admitted = {0};
+
     for (;;) {
         struct co_waiter *first = lock->waiters.head;
         int32_t before = lock->readers;
-        co_ticket ticket;
 
         if (!first || !admit(lock, first->want))
             break;
-        ticket = co_waitlist_claim_first(&lock->waiters, 0);
-        if (!ticket) {
+        if (!co_waitlist_claim_into(&lock->waiters, 0, &admitted))
             lock->readers = before; /* it has gone: the next one, then */
-            continue;
-        }
-        co_latch_give(&lock->latch);
-        co_finish(ticket);
-        co_latch_take(&lock->latch);
     }
     co_latch_give(&lock->latch);
+    co_waitlist_finish(&admitted);
 }
 
 static int take(struct co_rwlock *lock, uint64_t want)

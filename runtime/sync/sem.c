@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sem.c - permits are handed over: while somebody waits there are none to take, so nobody can overtake.
- * Invariant, under the latch: permits > 0 only while the list is empty.
+ * sem.c - permits are handed over: while somebody waits there are none to take, so nobody can
+ * overtake. Invariant, under the latch: permits > 0 only while the list is empty.
  */
 #include <co/sem.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wait_group.c - a count under the latch. The waiters are claimed under the same hold of the latch that made the count zero, and
- * nothing of the group is touched after it is given for the last time: who waits may end the group at once.
+ * wait_group.c - a count under the latch. The waiters are claimed under the same hold of the latch
+ * that made the count zero, and nothing of the group is touched after it is given: who waits may
+ * end the group at once.
  */
 #include <co/wait_group.h>
 
@@ -20,29 +21,21 @@ void co_wait_group_done(struct co_wait_group *group)
 
 int co_wait_group_add(struct co_wait_group *group, int64_t n)
 {
-    co_ticket ticket;
-    bool more;
+    struct co_claimed claimed = {0};
+    int64_t count;
+    int r = 0;
 
     co_latch_take(&group->latch);
-    if (group->count + n < 0) {
-        co_latch_give(&group->latch);
-        return -EINVAL;
+    if (__builtin_add_overflow(group->count, n, &count) || count < 0) {
+        r = -EINVAL;
+    } else {
+        group->count = count;
+        if (count == 0)
+            claimed = co_waitlist_claim_all(&group->waiters, 0);
     }
-    group->count += n;
-    if (group->count > 0) {
-        co_latch_give(&group->latch);
-        return 0;
-    }
-    do {
-        ticket = co_waitlist_claim(&group->waiters, 0, NULL);
-        more = group->waiters.head;
-        co_latch_give(&group->latch);
-        if (ticket)
-            co_finish(ticket);
-        if (more)
-            co_latch_take(&group->latch);
-    } while (more);
-    return 0;
+    co_latch_give(&group->latch);
+    co_waitlist_finish(&claimed);
+    return r;
 }
 
 static int is_zero(void *obj, struct co_waiter *waiter)
@@ -55,6 +48,14 @@ int co_wait_group_wait(struct co_wait_group *group)
 {
     struct co_waiter waiter;
     int r = co_check();
+    bool zero;
 
-    return r < 0 ? r : co_waitlist_park(&group->waiters, &group->latch, &waiter, is_zero, group, 0);
+    if (r < 0)
+        return r;
+    co_latch_take(&group->latch);
+    zero = group->count == 0;
+    co_latch_give(&group->latch);
+    if (zero)
+        return 0;
+    return co_waitlist_park(&group->waiters, &group->latch, &waiter, is_zero, group, 0);
 }

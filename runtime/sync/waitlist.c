@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* waitlist.c - the list of co/waitlist.h. Everything here is under the primitive's latch. */
+/* waitlist.c - the list of co/waitlist.h. Its links are under the primitive's latch. */
 #include <co/waitlist.h>
 
 void co_waitlist_add(struct co_waitlist *list, struct co_waiter *waiter, co_ticket ticket)
@@ -12,7 +12,6 @@ void co_waitlist_add(struct co_waitlist *list, struct co_waiter *waiter, co_tick
     else
         list->head = waiter;
     list->tail = waiter;
-    waiter->order = list->arrivals++;
     waiter->linked = 1;
 }
 
@@ -37,38 +36,42 @@ struct parking {
     struct co_waiter *waiter;
     co_wait_fn *try_it;
     void *obj;
+    bool done; /* try_it said so */
 };
-
-enum { NO_NEED = 1 };
 
 static int commit(co_ticket self, void *arg)
 {
     struct parking *p = arg;
-    int r = NO_NEED;
 
     co_latch_take(p->latch);
-    if (!p->try_it || !p->try_it(p->obj, p->waiter)) {
+    p->done = p->try_it && p->try_it(p->obj, p->waiter);
+    if (!p->done)
         co_waitlist_add(p->list, p->waiter, self);
-        r = 0;
-    }
     co_latch_give(p->latch);
-    return r;
+    return p->done;
 }
 
 int co_waitlist_park(struct co_waitlist *list, struct co_latch *latch, struct co_waiter *waiter,
                      co_wait_fn *try_it, void *obj, unsigned flags)
 {
-    struct parking p = {list, latch, waiter, try_it, obj};
+    struct parking p = {
+        .list = list, .latch = latch, .waiter = waiter, .try_it = try_it, .obj = obj};
     int r;
 
     waiter->linked = 0;
     r = co_park(commit, &p, flags);
+    /*
+     * A cancel that came before the commit has won the claim against its refusal; what try_it took
+     * is taken all the same.
+     */
+    if (p.done)
+        return 0;
     if (r < 0) {
         co_latch_take(latch);
         co_waitlist_remove(list, waiter);
         co_latch_give(latch);
     }
-    return r == NO_NEED ? 0 : r;
+    return r;
 }
 
 co_ticket co_waitlist_claim_first(struct co_waitlist *list, int result)
@@ -95,39 +98,39 @@ co_ticket co_waitlist_claim(struct co_waitlist *list, int result, struct co_wait
     return 0;
 }
 
-enum { AT_ONCE = 32 };
-
-/* Under the latch. Returns: how many tickets of waiters that came before `arrivals` were claimed. */
-static int claim_some(struct co_waitlist *list, int result, uint64_t arrivals,
-                      co_ticket *ret_tickets)
+bool co_waitlist_claim_into(struct co_waitlist *list, int result, struct co_claimed *claimed)
 {
-    int count = 0;
+    struct co_waiter *waiter = list->head;
 
-    while (count < AT_ONCE && list->head && list->head->order < arrivals) {
-        co_ticket ticket = co_waitlist_claim(list, result, NULL);
-
-        if (ticket)
-            ret_tickets[count++] = ticket;
-    }
-    return count;
+    if (!co_waitlist_claim_first(list, result))
+        return false;
+    /* It is asleep until it is finished, so its node is ours. */
+    waiter->next = NULL;
+    if (claimed->last)
+        claimed->last->next = waiter;
+    else
+        claimed->first = waiter;
+    claimed->last = waiter;
+    return true;
 }
 
-int co_waitlist_wake_all(struct co_waitlist *list, struct co_latch *latch, int result)
+struct co_claimed co_waitlist_claim_all(struct co_waitlist *list, int result)
 {
-    co_ticket tickets[AT_ONCE];
-    uint64_t arrivals = 0;
-    int woken = 0;
-    int count;
+    struct co_claimed claimed = {0};
 
-    do {
-        co_latch_take(latch);
-        if (woken == 0)
-            arrivals = list->arrivals;
-        count = claim_some(list, result, arrivals, tickets);
-        co_latch_give(latch);
-        for (int i = 0; i < count; i++)
-            co_finish(tickets[i]);
-        woken += count;
-    } while (count == AT_ONCE);
-    return woken;
+    while (list->head)
+        (void)co_waitlist_claim_into(list, result, &claimed);
+    return claimed;
+}
+
+void co_waitlist_finish(const struct co_claimed *claimed)
+{
+    struct co_waiter *waiter = claimed->first;
+
+    while (waiter) {
+        struct co_waiter *next = waiter->next;
+
+        co_finish(waiter->ticket); /* and it is gone */
+        waiter = next;
+    }
 }

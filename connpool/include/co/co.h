@@ -4,16 +4,27 @@
 #define CO_CO_H
 
 #include <co/backend.h>
+#include <co/barrier.h>
 #include <co/base.h>
+#include <co/chan.h>
+#include <co/cond.h>
 #include <co/conf.h>
 #include <co/errno.h>
+#include <co/event.h>
+#include <co/group.h>
 #include <co/latch.h>
+#include <co/mutex.h>
 #include <co/net.h>
 #include <co/offload.h>
+#include <co/once.h>
 #include <co/park.h>
 #include <co/pool.h>
+#include <co/rwlock.h>
 #include <co/scope.h>
+#include <co/sem.h>
 #include <co/stats.h>
 #include <co/task.h>
+#include <co/wait_group.h>
+#include <co/waitlist.h>
 
 #endif

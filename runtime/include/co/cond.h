@@ -22,8 +22,9 @@ CO_API void co_cond_init(struct co_cond *cond);
 CO_API void co_cond_done(struct co_cond *cond);
 
 /*
- * Unlocks the mutex, waits to be signalled, and locks the mutex again, which nothing interrupts: it is held whatever is
- * returned. There are no wake-ups without a signal, but others may have had the mutex in between: look at the condition again.
+ * Unlocks the mutex, waits to be signalled, and locks the mutex again, which nothing interrupts: it
+ * is held whatever is returned. There are no wake-ups without a signal, but others may have had the
+ * mutex in between: look at the condition again.
  * Returns: 0; -ETIMEDOUT; -ECANCELED; -EPERM outside a coroutine. Suspends: yes.
  * Threads: the coroutine that holds the mutex.
  */

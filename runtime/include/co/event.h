@@ -24,7 +24,8 @@ CO_API void co_event_done(struct co_event *event);
 
 /*
  * Waits until the event is set.
- * Returns: 0; -ETIMEDOUT; -ECANCELED; -EPERM outside a coroutine. Suspends: yes. Threads: coroutines.
+ * Returns: 0; -ETIMEDOUT; -ECANCELED; -EPERM outside a coroutine. Suspends: yes. Threads:
+ *   coroutines.
  */
 CO_API CO_NODISCARD int co_event_wait(struct co_event *event);
 

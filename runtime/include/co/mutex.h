@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * co/mutex.h - mutual exclusion between coroutines of all workers; first come, first served. Unlike a latch it may be held
- * over calls that suspend.
+ * co/mutex.h - mutual exclusion between coroutines of all workers; first come, first served. Unlike
+ * a latch it may be held over calls that suspend.
  */
 #ifndef CO_MUTEX_H
 #define CO_MUTEX_H
@@ -28,19 +28,21 @@ CO_API void co_mutex_done(struct co_mutex *mutex);
 
 /*
  * Locks it. It is not recursive.
- * Returns: 0; -ETIMEDOUT; -ECANCELED; -EPERM outside a coroutine. Suspends: yes. Threads: coroutines.
+ * Returns: 0; -ETIMEDOUT; -ECANCELED; -EDEADLK if the caller has it already; -EPERM outside a
+ *   coroutine. Suspends: yes. Threads: coroutines.
  */
 CO_API CO_NODISCARD int co_mutex_lock(struct co_mutex *mutex);
 
 /*
  * Locks it whatever cancel and deadline say: for goodbyes, and for CO_LOCK.
- * Suspends: yes. Threads: coroutines; elsewhere it aborts.
+ * Suspends: yes. Threads: coroutines; elsewhere, and for a coroutine that has it already, it
+ *   aborts.
  */
 CO_API void co_mutex_lock_always(struct co_mutex *mutex);
 
 /*
  * Locks it if it is free.
- * Returns: 0 or -EBUSY. Suspends: never. Threads: coroutines.
+ * Returns: 0; -EBUSY; -EPERM outside a coroutine. Suspends: never. Threads: coroutines.
  */
 CO_API CO_NODISCARD int co_mutex_try(struct co_mutex *mutex);
 

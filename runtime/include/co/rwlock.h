@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* co/rwlock.h - many readers or one writer, between coroutines of all workers; first come, first served. */
+/*
+ * co/rwlock.h - many readers or one writer, between coroutines of all workers; first come, first
+ * served.
+ */
 #ifndef CO_RWLOCK_H
 #define CO_RWLOCK_H
 
@@ -23,8 +26,10 @@ CO_API void co_rwlock_init(struct co_rwlock *lock);
 CO_API void co_rwlock_done(struct co_rwlock *lock);
 
 /*
- * Locks it for reading, together with other readers. A reader that comes after a waiting writer waits behind it.
- * Returns: 0; -ETIMEDOUT; -ECANCELED; -EPERM outside a coroutine. Suspends: yes. Threads: coroutines.
+ * Locks it for reading, together with other readers. A reader that comes after a waiting writer
+ * waits behind it.
+ * Returns: 0; -ETIMEDOUT; -ECANCELED; -EPERM outside a coroutine. Suspends: yes. Threads:
+ *   coroutines.
  */
 CO_API CO_NODISCARD int co_rwlock_read(struct co_rwlock *lock);
 
@@ -35,7 +40,8 @@ CO_API CO_NODISCARD int co_rwlock_read(struct co_rwlock *lock);
 CO_API CO_NODISCARD int co_rwlock_write(struct co_rwlock *lock);
 
 /*
- * Gives back what the caller holds; those who are next get it, all readers up to the next writer together.
+ * Gives back what the caller holds; those who are next get it, all readers up to the next writer
+ * together.
  * Suspends: never. Threads: any, for the coroutine that locked it.
  */
 CO_API void co_rwlock_unlock(struct co_rwlock *lock);

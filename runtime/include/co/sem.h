@@ -24,7 +24,8 @@ CO_API void co_sem_done(struct co_sem *sem);
 
 /*
  * Takes one permit, waiting its turn for it.
- * Returns: 0; -ETIMEDOUT; -ECANCELED; -EPERM outside a coroutine. Suspends: yes. Threads: coroutines.
+ * Returns: 0; -ETIMEDOUT; -ECANCELED; -EPERM outside a coroutine. Suspends: yes. Threads:
+ *   coroutines.
  */
 CO_API CO_NODISCARD int co_sem_take(struct co_sem *sem);
 

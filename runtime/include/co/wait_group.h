@@ -23,14 +23,17 @@ CO_API void co_wait_group_init(struct co_wait_group *group);
 CO_API void co_wait_group_done(struct co_wait_group *group);
 
 /*
- * Adds to the number of things that are not done yet; negative takes away. At zero all that wait go on.
- * Returns: 0; -EINVAL if the number would become negative. Suspends: never. Threads: any.
+ * Adds to the number of things that are not done yet; negative takes away. At zero all that wait go
+ * on.
+ * Returns: 0; -EINVAL if the number would become negative or too large. Suspends: never. Threads:
+ *   any.
  */
 CO_API int co_wait_group_add(struct co_wait_group *group, int64_t n);
 
 /*
  * Waits until the number is zero.
- * Returns: 0; -ETIMEDOUT; -ECANCELED; -EPERM outside a coroutine. Suspends: yes. Threads: coroutines.
+ * Returns: 0; -ETIMEDOUT; -ECANCELED; -EPERM outside a coroutine. Suspends: yes. Threads:
+ *   coroutines.
  */
 CO_API CO_NODISCARD int co_wait_group_wait(struct co_wait_group *group);
 

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * barrier.c - a count under the latch. `arrived` is the number of linked waiters. The last to come
+ * unlinks them all under one hold, so an interrupted waiter learns from its own link on which side
+ * it is: linked, it has not come and is counted off; unlinked, the barrier has opened with it, and
+ * it goes through.
+ */
+#include <co/barrier.h>
+
+#include <assert.h>
+
+int co_barrier_init(struct co_barrier *barrier, uint32_t parties)
+{
+    *barrier = (struct co_barrier){.parties = parties};
+    return parties > 0 ? 0 : -EINVAL;
+}
+
+void co_barrier_done(struct co_barrier *barrier)
+{
+    assert(!barrier || barrier->arrived == 0);
+    (void)barrier;
+}
+
+/* Under the latch. Returns: whether the caller is the last; then the others are claimed. */
+static bool last(struct co_barrier *barrier, struct co_claimed *claimed)
+{
+    if (barrier->arrived + 1 < barrier->parties)
+        return false;
+    barrier->arrived = 0;
+    *claimed = co_waitlist_claim_all(&barrier->waiters, 0);
+    return true;
+}
+
+struct arrival {
+    struct co_barrier *barrier;
+    struct co_waiter waiter;
+    bool last;
+};
+
+static int commit(co_ticket self, void *arg)
+{
+    struct arrival *arrival = arg;
+    struct co_barrier *barrier = arrival->barrier;
+    struct co_claimed claimed = {0};
+
+    co_latch_take(&barrier->latch);
+    arrival->last = last(barrier, &claimed);
+    if (!arrival->last) {
+        barrier->arrived++;
+        co_waitlist_add(&barrier->waiters, &arrival->waiter, self);
+    }
+    co_latch_give(&barrier->latch);
+    co_waitlist_finish(&claimed);
+    return arrival->last;
+}
+
+/* Returns: 0 if the barrier has opened all the same, else r. */
+static int withdraw(struct arrival *arrival, int r)
+{
+    struct co_barrier *barrier = arrival->barrier;
+
+    co_latch_take(&barrier->latch);
+    if (arrival->waiter.linked) {
+        co_waitlist_remove(&barrier->waiters, &arrival->waiter);
+        barrier->arrived--;
+    } else {
+        r = 0;
+    }
+    co_latch_give(&barrier->latch);
+    return r;
+}
+
+int co_barrier_wait(struct co_barrier *barrier)
+{
+    struct arrival arrival = {.barrier = barrier};
+    int r = co_check();
+
+    if (r < 0)
+        return r;
+    r = co_park(commit, &arrival, 0);
+    if (arrival.last)
+        return 1;
+    return r < 0 ? withdraw(&arrival, r) : 0;
+}
