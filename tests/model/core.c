@@ -1,35 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * core.c - model of parking, timers and wait sources: runtime/park.c, timer.c, source.c and coro.c themselves.
+ * core.c - model of parking, timers and wait sources: runtime/park.c, timer.c, source.c and coro.c
+ * themselves.
  *
- * Coroutines have stacks and are switched to and from as in runtime/worker.c; what is not there is the run
- * queue: whoever makes a coroutine ready runs it itself, next. So all order between who parks and who resumes comes
- * from the code under test, and a coroutine moves to another thread, with another timer heap, at each wake-up.
- * The protocols as state machines are told in park.cpp, source.cpp and timer.c of the runtime.
+ * Coroutines have stacks and are switched to and from as in runtime/worker.c; what is not there is
+ * the run queue: whoever makes a coroutine ready runs it itself, next. So all order between who
+ * parks and who resumes comes from the code under test, and a coroutine moves to another thread,
+ * with another timer heap, at each wake-up. The protocols as state machines are told in park.cpp,
+ * source.cpp and timer.c of the runtime.
  *
  * channel: a coroutine receives two values from a channel under a latch; a sender, co__cancel.
  * expiry:  the same with a deadline, and time that passes.
- * timer:   deadlines at 5, then 2 (shorter, after a migration perhaps), then 4; a waker ends parks early, so that
- *          nodes stay behind in other threads' heaps; rescuers expire any heap.
- * bytes:   a reader that waits before it reads again; two pollers that compete for the edge; a deadline.
+ * timer:   deadlines at 5, then 2 (shorter, after a migration perhaps), then 4; a waker ends parks
+ *          early, so that nodes stay behind in other threads' heaps; rescuers expire any heap.
+ * bytes:   a reader that waits before it reads again; two pollers that compete for the edge; a
+ *          deadline.
  * event:   two bytes in one event, and the deadline.
  * last:    the end of stream comes with the last bytes.
  * hangup:  the same with co__source_hangup.
  * start:   co__source_start, then a waiter, then co__source_start again, by bytes.
  * late:    the same with a deadline. drain: with the drain.
  *
- * Checked: nobody runs a coroutine that still has a foot on its stack, or two at once (data race on `foot`);
- * values, bytes and end of stream arrive once; no time-out comes early, none is lost, nor is a cancel, hang-up or
- * drain; each started coroutine runs once; nobody who has ended is named by a source.
- * Not covered: generations (close.cpp), records reused for another life while a stale ticket is held (park.cpp has
- * it for sequences), more than one coroutine per heap but for "start".
+ * Checked: nobody runs a coroutine that still has a foot on its stack, or two at once (data race on
+ * `foot`); values, bytes and end of stream arrive once; no time-out comes early, none is lost, nor
+ * is a cancel, hang-up or drain; each started coroutine runs once; nobody who has ended is named by
+ * a source.
+ * Not covered: generations (slot.c), records reused for another life while a stale
+ * ticket is held (park.cpp has it for sequences), more than one coroutine per heap but for "start".
  */
 #include "park.h"
 #include "run.h"
 #include "worker.h"
 
-#include "shim/model.h"
 #include <co/private/source.h>
+#include <model.h>
 #include <string.h>
 #include <ucontext.h>
 

@@ -5,21 +5,24 @@
  *   top     grows by CAS only, by whoever takes there
  *   bottom  is the owner's: push raises it; only the lifo owner ever lowers it
  *
- * fifo: the owner pushes seven elements, takes two on the way, and when the ring is full moves half of it to a
- *   list under a latch (the injector); two thieves take half of its deque, or of each other's, into their own
- *   and take from there.
- * lifo: the owner pushes five and takes at the bottom between; two thieves take one at a time at the top.
+ * fifo: the owner pushes seven elements, takes two on the way, and when the ring is full moves half
+ * of it to a
+ *   list under a latch (the injector); two thieves take half of its deque, or of each other's, into
+ *   their own and take from there.
+ * lifo: the owner pushes five and takes at the bottom between; two thieves take one at a time at
+ * the top.
  *
- * Checked: each element is run exactly once, by somebody who sees what its maker wrote (a data race otherwise);
- * no deque ever holds more than its capacity.
- * Not covered: co__deque_publish and co__deque_size, which are the sleep's (idle.c). Relacy never lets a load
- * take a value that was stored later, so what keeps a slot from being overwritten before its taker has read it
- * (release of the CAS on top against the acquire of top in push) is kept by argument.
+ * Checked: each element is run exactly once, by somebody who sees what its maker wrote (a data race
+ * otherwise); no deque ever holds more than its capacity.
+ * Not covered: co__deque_publish and co__deque_size, which are the sleep's (idle.c). Relacy never
+ * lets a load take a value that was stored later, so what keeps a slot from being overwritten
+ * before its taker has read it (release of the CAS on top against the acquire of top in push) is
+ * kept by argument.
  */
 #include "deque.h"
 
-#include "shim/model.h"
 #include <co/latch.h>
+#include <model.h>
 #include <string.h>
 
 enum scenarios { FIFO, LIFO };

@@ -1,29 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * idle.c - model of sleep-and-wake: runtime/idle.c, injector.c and deque.c themselves, under C11 orders.
+ * idle.c - model of sleep-and-wake: runtime/idle.c, injector.c and deque.c themselves, under C11
+ * orders.
  *
- * sleep.pml tells the protocol as a state machine and visits more of it; this one checks the code's memory orders:
- * publish work, then look at the counts; publish the sleep, then look at every queue. The workers' loop is
- * written here, as the strict form of runtime/worker.c: own deque, injector, search, sleep.
+ * sleep.pml tells the protocol as a state machine and visits more of it; this one checks the code's
+ * memory orders: publish work, then look at the counts; publish the sleep, then look at every
+ * queue. The workers' loop is written here, as the strict form of runtime/worker.c: own deque,
+ * injector, search, sleep.
  *
- * outside: two workers; two other threads bring two short coroutines and a long one through the injector.
- * inside:  two workers; a coroutine on the first pushes three short ones to its deque and then computes.
+ * outside: two workers; two other threads bring two short coroutines and a long one through the
+ * injector.
+ * inside:  two workers; a coroutine on the first pushes three short ones to its deque and then
+ *          computes.
  * three:   three workers, one other thread that brings two short ones and a long one.
- * dog:     two workers, one other thread that brings a short one and a long one; the watchdog dozes when all sleep.
- * The long coroutine computes until the short ones are done, so they have to run elsewhere: a wake-up that is
- * lost shows as a deadlock. An eventfd is a gate; a futex is a latch and a gate.
+ * dog:     two workers, one other thread that brings a short one and a long one; the watchdog dozes
+ *          when all sleep.
+ * The long coroutine computes until the short ones are done, so they have to run elsewhere: a
+ * wake-up that is lost shows as a deadlock. An eventfd is a gate; a futex is a latch and a gate.
  *
- * Checked: everything runs, once, by somebody who sees what its maker wrote; in the end nobody is counted as a
- * searcher and everybody as asleep, when the last to fall asleep says that it is over; the watchdog learns it.
- * Not covered: timers, sockets, pinned coroutines; what the watchdog does for a stuck worker (sleep.pml); that worker.c leaves out wake-ups for
- * what the owner will run in a moment, and lets the lookout make up for it.
+ * Checked: everything runs, once, by somebody who sees what its maker wrote; in the end nobody is
+ * counted as a searcher and everybody as asleep, when the last to fall asleep says that it is over;
+ * the watchdog learns it.
+ * Not covered: timers, sockets, pinned coroutines; what the watchdog does
+ * for a stuck worker (sleep.pml); that worker.c leaves out wake-ups for what the owner will run in
+ * a moment, and lets the lookout make up for it.
  */
 #include "idle.h"
 #include "coro.h"
 #include "deque.h"
 #include "injector.h"
 
-#include "shim/model.h"
+#include <model.h>
 #include <string.h>
 
 enum scenarios { OUTSIDE, INSIDE, THREE, DOG };

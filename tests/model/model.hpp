@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model.hpp - what the Relacy models of this folder share: names for memory that the simulator watches, and
- * the driver that runs a protocol and its mutants.
+ * model.hpp - what the Relacy models of this folder share: names for memory that the simulator
+ * watches, and the driver that runs a protocol and its mutants.
  *
- * A model is a struct with N threads that Relacy executes under every interleaving and, for atomics, under
- * every value that the C11 memory model lets a load return, up to the bounds of the search. A mutant is the
- * same model with one step broken: `mutated(NAME)` is true in it and in no other run. The protocol has to
- * survive every search, each mutant has to be caught by one.
+ * A model is a struct with N threads that Relacy executes under every interleaving and, for
+ * atomics, under every value that the C11 memory model lets a load return, up to the bounds of the
+ * search. A mutant is the same model with one step broken: `mutated(NAME)` is true in it and in no
+ * other run. The protocol has to survive every search, each mutant has to be caught by one.
  *
  * Every run is a child process of its own, because Relacy does not clean up after a failure.
  */
@@ -100,7 +100,7 @@ template <typename T> class atomic
     {
         return cell.fetch_and(v, o, at);
     }
-    /* Strong compare-and-swap; on failure `seen` is what was found, read as the success order implies. */
+    /* Strong compare-and-swap; on failure `seen` is what was found. */
     bool cas(T &seen, T v, order o, MODEL_HERE)
     {
         return cell.compare_exchange_strong(seen, v, o, at);
@@ -112,7 +112,7 @@ template <typename T> class atomic
     }
 };
 
-/* Plain memory: two threads that touch it without order between them, one of them writing, are a data race. */
+/* Plain memory: accesses without order between them, one of them a write, are a data race. */
 template <typename T> class plain
 {
     rl::var<T> cell;
@@ -161,8 +161,8 @@ class locked
 };
 
 /*
- * Something outside the protocol that a thread blocks in: a run queue, the kernel's epoll, an eventfd. When
- * everybody blocks, Relacy reports a deadlock; that is how a lost wake-up shows.
+ * Something outside the protocol that a thread blocks in: a run queue, the kernel's epoll, an
+ * eventfd. When everybody blocks, Relacy reports a deadlock; that is how a lost wake-up shows.
  */
 class gate
 {
@@ -212,9 +212,9 @@ struct verdict {
 };
 
 /*
- * Random schedules. Relacy's own scheduler picks a thread anew at each step, with few distinct schedules; bugs
- * that need one thread to be far ahead of another hide from it. Here each execution draws how long a thread
- * tends to stay on and how often a load returns an older value.
+ * Random schedules. Relacy's own scheduler picks a thread anew at each step, with few distinct
+ * schedules; bugs that need one thread to be far ahead of another hide from it. Here each execution
+ * draws how long a thread tends to stay on and how often a load returns an older value.
  */
 template <rl::thread_id_t N>
 class wanderer : public rl::scheduler<wanderer<N>, rl::scheduler_thread_info, N>
@@ -292,7 +292,7 @@ class wanderer : public rl::scheduler<wanderer<N>, rl::scheduler_thread_info, N>
     }
 };
 
-/* Relacy runs a bounded search to its end, however long that is: this ends it at a number of executions. */
+/* Relacy runs a bounded search to its end, however long that is; this ends it early. */
 static unsigned long executions_begun;
 static unsigned long executions_allowed;
 
@@ -351,9 +351,9 @@ template <typename T> static verdict simulate(search const &s, bool show)
 }
 
 /*
- * The driver. `protocol` are the scenarios that must pass, `mutants` what must be caught. In the short form
- * the protocol gets the searches of `brief`, in the long form those of `full`; mutants get `hunt`, and twenty
- * times that in the long form.
+ * The driver. `protocol` are the scenarios that must pass, `mutants` what must be caught. In the
+ * short form the protocol gets the searches of `brief`, in the long form those of `full`; mutants
+ * get `hunt`, and twenty times that in the long form.
  */
 template <typename T> class driver
 {

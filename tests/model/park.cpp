@@ -4,24 +4,28 @@
  *
  * The word of a coroutine: a sequence number, never reset, and three bits.
  *
- *   running       CLAIMED|SAVED|FIRED of the park before; leaves it: the coroutine itself, by storing the next
- *                 sequence with no bits (seq_cst)                                      -> parking
+ *   running       CLAIMED|SAVED|FIRED of the park before; leaves it: the coroutine itself, by
+ *                 storing the next sequence with no bits (seq_cst)          -> parking
  *   parking       no bits; the coroutine has left its stack, commit runs.
  *                 claim by CAS, one winner                                             -> CLAIMED
- *                 the parker's last step sets SAVED                                    -> SAVED (parked)
- *   parked        SAVED; a winner's claim                                              -> SAVED|CLAIMED
+ *                 the parker's last step sets SAVED                 -> SAVED (parked)
+ *   parked        SAVED; a winner's claim                                              ->
+ *                 SAVED|CLAIMED
  *   claimed       the winner may write a value, then finish sets FIRED.
- *   Of SAVED and FIRED, who finds the other's bit set makes the coroutine ready and touches the word no more.
+ *   Of SAVED and FIRED, who finds the other's bit set makes the coroutine ready and touches the
+ *   word no more.
  *
- * One coroutine receives from a channel (a lock, a waiter's node, a buffer), waits for one I/O event, has a
- * deadline and can be cancelled; it parks several times in a row. Whoever makes it ready runs it in the same
- * model thread: all order between parker and resumer must come from the word, none from a run queue.
+ * One coroutine receives from a channel (a lock, a waiter's node, a buffer), waits for one I/O
+ * event, has a deadline and can be cancelled; it parks several times in a row. Whoever makes it
+ * ready runs it in the same model thread: all order between parker and resumer must come from the
+ * word, none from a run queue.
  *
- * Checked: at most one claim per park is won; nobody resumes a coroutine that is still on its stack (a data
- * race on `frame`); each value and event arrives once; a reason is only given to a park for which it is in
- * force; no wake-up, time-out or cancel is lost (the coroutine ends); a channel never reads a node whose
- * owner is gone.
- * Not covered: the run queue, the timer heap (timer.cpp), the wait source (source.cpp), wrap of sequences.
+ * Checked: at most one claim per park is won; nobody resumes a coroutine that is still on its stack
+ * (a data race on `frame`); each value and event arrives once; a reason is only given to a park for
+ * which it is in force; no wake-up, time-out or cancel is lost (the coroutine ends); a channel
+ * never reads a node whose owner is gone.
+ * Not covered: the run queue, the timer heap (timer.cpp), the wait source (source.cpp), wrap of
+ * sequences.
  */
 #include "model.hpp"
 

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * real.cpp - runs files of the runtime, compiled as C as they stand, under Relacy. usage: real MODEL.so [options of model.hpp]
+ * real.cpp - runs files of the runtime, compiled as C as they stand, under Relacy. usage: real
+ * MODEL.so [options of model.hpp]
  *
- * A model is a C file with the threads of a scenario (shim/model.h), linked with the files under test into one shared
- * object. Their atomics come here through shim/stdatomic.h. Their plain memory comes here too, because they are
- * compiled with -fsanitize=thread and this file is the sanitizer's runtime: what the model has asked to watch is
- * checked for data races, the rest is left alone. Values of plain memory live where they always do; those of
- * watched atomics live in Relacy, which may let a load return an older one.
+ * A model is a C file with the threads of a scenario (shim/model.h), linked with the files under
+ * test into one shared object. Their atomics come here through shim/stdatomic.h. Their plain memory
+ * comes here too, because they are compiled with -fsanitize=thread and this file is the sanitizer's
+ * runtime: what the model has asked to watch is checked for data races, the rest is left alone.
+ * Values of plain memory live where they always do; those of watched atomics live in Relacy, which
+ * may let a load return an older one.
  *
- * Mutants are shared objects of their own, NAME-real.MUTANT.so beside NAME-real.so, with a change made to the text of a file;
- * the list NAME.mutants says which (real-build makes them).
+ * Mutants are shared objects of their own, NAME-real.MUTANT.so beside NAME-real.so, with a change
+ * made to the text of a file; the list NAME.mutants says which (real-build makes them).
  */
 #include "model.hpp"
 #include "shim/model.h"
@@ -303,7 +305,7 @@ uint64_t model_load(model_at at, int order)
         world::now->atomic_at(at.object).load(model::order_from(order), model::place(at)), at.size);
 }
 
-/* The memory holds the last value, for plain accesses of an object that is atomic at other times. */
+/* The memory holds the last value: an object may be plain at other times. */
 static void write_through(model_at const &at, uint64_t value)
 {
     memcpy(const_cast<void *>(at.object), &value, at.size);

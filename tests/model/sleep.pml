@@ -1,27 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sleep.pml - model of sleep-and-wake (runtime/idle.c, the search and nap of runtime/worker.c, the watchdog).
+ * sleep.pml - model of sleep-and-wake (runtime/idle.c, the search and nap of runtime/worker.c, the
+ * watchdog).
  *
- * The counts of sleepers and searchers and the bits (who sleeps) change together, under one lock: an atomic
- * step here. The counts are read without it: a step of its own. A worker is
+ * The counts of sleepers and searchers and the bits (who sleeps) change together, under one lock:
+ * an atomic step here. The counts are read without it: a step of its own. A worker is
  *
  *   working    -> searching  if fewer than half of the workers search
  *   searching  -> working    when it found something; the last one wakes the next sleeper
- *   any        -> asleep     giving up the search in the same step; then it looks at every queue again
- *   asleep     -> searching  by a notifier, who took its bit, counted it and then writes its eventfd; or by
+ *   any        -> asleep     giving up the search in the same step; then it looks at every queue
+ *              again
+ *   asleep     -> searching  by a notifier, who took its bit, counted it and then writes its
+ *              eventfd; or by
  *                            itself, if the second look found work
  *   asleep     -> working    by itself, after an event of its own epoll
  *
- * NP producers each publish a short piece of work and look at the counts; the first also publishes a long one,
- * which computes until all the short ones are done, so that they have to run elsewhere: a wake-up that is lost
- * shows as a system that stands still with work undone. With DOG, one more short piece arrives as an event of
- * worker 0's own epoll, and the watchdog marks a worker that computes as stuck and each tick wakes
- * somebody, and who searches serves the stuck worker's epoll too. The watchdog dozes when all workers sleep: it
- * says so first, then looks at the counts, then sleeps on its word.
+ * NP producers each publish a short piece of work and look at the counts; the first also publishes
+ * a long one, which computes until all the short ones are done, so that they have to run elsewhere:
+ * a wake-up that is lost shows as a system that stands still with work undone. With DOG, one more
+ * short piece arrives as an event of worker 0's own epoll, and the watchdog marks a worker that
+ * computes as stuck and each tick wakes somebody, and who searches serves the stuck worker's epoll
+ * too. The watchdog dozes when all workers sleep: it says so first, then looks at the counts, then
+ * sleeps on its word.
  *
- * Checked: when nothing moves any more, all work is done, nobody is counted as a searcher, all workers sleep
- * and so does the watchdog; the counts agree with the bits and are never negative.
- * Not covered: memory orders (all accesses are seq_cst; idle.cpp runs idle.c itself under C11), time.
+ * Checked: when nothing moves any more, all work is done, nobody is counted as a searcher, all
+ * workers sleep and so does the watchdog; the counts agree with the bits and are never negative.
+ * Not covered: memory orders (all accesses are seq_cst; idle.cpp runs idle.c itself under C11),
+ * time.
  *
  * Compile-time parameters: N workers (2 or 3), NP producers, DOG, and one of the mutants below.
  */

@@ -1,33 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slot.c - model of entering, hanging up and closing a descriptor: netio/slot.c and runtime/source.c themselves.
+ * slot.c - model of entering, hanging up and closing a descriptor: netio/slot.c and
+ * runtime/source.c themselves.
  *
  * A number has a slot for ever; its descriptor comes and goes.
  *   users word 0  -> OPEN by who made the descriptor; users enter while it is not CLOSED or HUNG
  *   OPEN          -> CLOSED and one user more, by the owner, once
- *   the last user out of a CLOSED slot: epoll DEL, next generation, sources NIL, word 0, and only then close(2),
- *   which lets the kernel give the number away; nothing touches the slot for the old descriptor after that.
+ *   the last user out of a CLOSED slot: epoll DEL, next generation, sources NIL, word 0, and only
+ *   then close(2), which lets the kernel give the number away; nothing touches the slot for the old
+ *   descriptor after that.
  *
- * One thread owns descriptor 1 and closes it. One reads: enters, waits, leaves. One hangs it up, or looks at it,
- * and delivers an event of it late. One takes the number when the kernel gives it away, opens descriptor 2 on it
- * and closes that too.
- * The kernel is a word that says whose the number is. Parking is a stand-in (core.c has the real one): a claim by
- * CAS and a gate.
+ * One thread owns descriptor 1 and closes it. One reads: enters, waits, leaves. One hangs it up, or
+ * looks at it, and delivers an event of it late. One takes the number when the kernel gives it
+ * away, opens descriptor 2 on it and closes that too.
+ * The kernel is a word that says whose the number is. Parking is a stand-in (core.c has the real
+ * one): a claim by CAS and a gate.
  *
- * Checked: who is inside finds the number his; it is taken down once; a late event and a late hang-up leave the
- * new descriptor alone; what a user wrote in the slot is seen by the next; the reader comes back, and gets -ECANCELED or -EBADF if it was hung up or closed.
- * Not covered: the writer's direction (the same code), wrap of the generation, epoll.
+ * Checked: who is inside finds the number his; it is taken down once; a late event and a late
+ * hang-up leave the new descriptor alone; what a user wrote in the slot is seen by the next; the
+ * reader comes back, and gets -ECANCELED or -EBADF if it was hung up or closed.
+ * Not covered: the
+ * writer's direction (the same code), wrap of the generation, epoll.
  */
 #include "slot.h"
 
 #include "coro.h"
 #include "run.h"
-#include "shim/model.h"
 #include <co/net.h>
 #include <co/park.h>
 #include <co/private/poll.h>
 #include <co/scope.h>
 #include <co/stats.h>
+#include <model.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>

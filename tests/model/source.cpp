@@ -1,31 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * source.cpp - model of a wait source (one direction of a descriptor) with its waiters and starters.
+ * source.cpp - model of a wait source (one direction of a descriptor) with its waiters and
+ * starters.
  *
- * The word: state, sticky bits HUP and CLOSING, and the sequence of the park that waits (in the runtime the
- * coroutine's index and the generation too; generations are in close.cpp).
+ * The word: state, sticky bits HUP and CLOSING, and the sequence of the park that waits (in the
+ * runtime the coroutine's index and the generation too; generations are in slot.c).
  *
  *   NIL      nobody waits, nothing happened.
  *            commit of a park -> WAITER; arming by co_go_when -> STARTER; deliver -> READY
- *   READY    something happened while nobody waited. The running coroutine, before the system call that it is
- *            about to make, never after it -> NIL
- *   WAITER   a parked coroutine. deliver -> READY, hang-up -> NIL|CLOSING, then they claim; deadline and cancel claim
- *            by the word of the coroutine alone; the resumed waiter itself -> NIL, by CAS on its own sequence
- *   STARTER  a coroutine that was born parked and has never run. The same steps as from WAITER; the drain
- *            claims by the word alone too, but only what was born parked. The first step of the started
- *            coroutine is the waiter's: -> NIL, by CAS on its own sequence.
- *   A commit fails on CLOSING, on READY (and leaves it), and on HUP unless a call has failed with EAGAIN since
- *   the last wake-up. One that arms a starter: new sequence, publish, arm the timer, look at the drain, and SAVED as the
- *   last step, so that who claims and finishes before leaves the starting to the armer.
+ *   READY    something happened while nobody waited. The running coroutine, before the system call
+ *            that it is about to make, never after it -> NIL
+ *   WAITER   a parked coroutine. deliver -> READY, hang-up -> NIL|CLOSING, then they claim;
+ *            deadline and cancel claim by the word of the coroutine alone; the resumed waiter
+ *            itself -> NIL, by CAS on its own sequence
+ *   STARTER  a coroutine that was born parked and has never run. The same steps as from WAITER; the
+ *   drain
+ *            claims by the word alone too, but only what was born parked. The first step of the
+ *            started coroutine is the waiter's: -> NIL, by CAS on its own sequence.
+ *   A commit fails on CLOSING, on READY (and leaves it), and on HUP unless a call has failed with
+ *   EAGAIN since the last wake-up. One that arms a starter: new sequence, publish, arm the timer,
+ *   look at the drain, and SAVED as the last step, so that who claims and finishes before leaves
+ *   the starting to the armer.
  *
- * The kernel is a count of bytes, an end-of-stream flag and an edge that two pollers (the owner and a rescuer)
- * compete for: one gets it and fetches what there is, later it delivers; anything may happen between.
- * The coroutine reads until a short read, then waits before it asks the kernel again (fact 11 of the
- * architecture page).
+ * The kernel is a count of bytes, an end-of-stream flag and an edge that two pollers (the owner and
+ * a rescuer) compete for: one gets it and fetches what there is, later it delivers; anything may
+ * happen between. The coroutine reads until a short read, then waits before it asks the kernel
+ * again (fact 11 of the architecture page).
  *
- * Checked: every byte and the end of stream are noticed, or the hang-up, deadline or drain that came instead;
- * nobody runs while the parker or armer still has its hands on the record (data races); a starter is started
- * exactly once; the drain never ends an ordinary park; one claim per park.
+ * Checked: every byte and the end of stream are noticed, or the hang-up, deadline or drain that
+ * came instead; nobody runs while the parker or armer still has its hands on the record (data
+ * races); a starter is started exactly once; the drain never ends an ordinary park; one claim per
+ * park.
  * Not covered: two directions, PRI (as HUP), the operation bit, the timer heap (timer.cpp).
  */
 #include "model.hpp"
@@ -371,7 +376,7 @@ struct source_model : rl::test_suite<source_model, 4> {
                 resume();
             if (done)
                 return;
-            if (starter) { /* The very first step of these scenarios is somebody else's co_go_when. */
+            if (starter) { /* It begins with somebody's co_go_when. */
                 if (!arm())
                     return;
                 continue;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model.h - what a model that is written in C, around files of the runtime, gets from the simulator (real.cpp)
- * and owes it.
+ * model.h - what a model that is written in C, around files of the runtime, gets from the simulator
+ * (real.cpp) and owes it.
  */
 #ifndef TESTS_MODEL_SHIM_MODEL_H
 #define TESTS_MODEL_SHIM_MODEL_H
@@ -16,7 +16,7 @@ extern "C" {
 
 /* ---- what the model owes ---- */
 
-/* What it is called in reports, how many threads it has (3 or 4), its scenarios, NULL at the end. */
+/* Its name, how many threads it has (3 or 4), its scenarios with NULL at the end. */
 extern const char model_name[];
 extern const int model_threads;
 extern const char *const model_scenarios[];
@@ -28,7 +28,7 @@ void model_after(int scenario);
 
 /* ---- what it gets ---- */
 
-/* Names an atomic object and gives it its first value. Atomics without a name begin as 0; few may be used. */
+/* Gives an atomic object its first value. Those that are not named here begin as 0. */
 void model_watch(const void *object, size_t size, uint64_t value);
 
 /* Names plain memory: accesses without order between them are data races. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stdatomic.h - takes the place of the compiler's when a file of the runtime is compiled for its model: every
- * atomic access becomes a call into the simulator (real.cpp), with its order, its place and what it names.
+ * stdatomic.h - takes the place of the compiler's when a file of the runtime is compiled for its
+ * model: every atomic access becomes a call into the simulator (real.cpp), with its order, its
+ * place and what it names.
  *
- * The file itself is compiled as it stands, as C. Objects keep their place in memory, which the simulator uses
- * as their name only; their values live in Relacy.
+ * The file itself is compiled as it stands, as C. Objects keep their place in memory, which the
+ * simulator uses as their name only; their values live in Relacy.
  */
 #ifndef TESTS_MODEL_SHIM_STDATOMIC_H
 #define TESTS_MODEL_SHIM_STDATOMIC_H

@@ -3,8 +3,8 @@
 #ifndef CO_LATCH_H
 #define CO_LATCH_H
 
-#include "../model.h"
 #include <co/base.h>
+#include <model.h>
 
 struct co_latch {
     uint32_t word;
