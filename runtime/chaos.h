@@ -14,7 +14,7 @@
 enum co__chaos_point {
     CO__CHAOS_MOVE,  /* a coroutine that became ready goes to the injector: anyone may run it */
     CO__CHAOS_YIELD, /* a call that may suspend yields first */
-    CO__CHAOS_DELAY, /* a poller dawdles between fetching an event and delivering it */
+    CO__CHAOS_DELAY, /* a poller dawdles before it delivers, a parker before it commits */
     CO__CHAOS_RETRY, /* a system call that would succeed is answered with EAGAIN first */
     CO__CHAOS_SHORT, /* a write is cut short */
     CO__CHAOS_POINTS,

@@ -24,6 +24,7 @@
 #include "chaos.h"
 #include "outside.h"
 #include "worker.h"
+#include <unistd.h>
 
 struct co__coro *co__claim(struct co__coro *co, uint64_t seq, uint64_t mask, int result)
 {
@@ -120,8 +121,11 @@ void co__park_commit(struct co__worker *w, struct co__coro *co)
 {
     /* relaxed: written by this coroutine; bits that others have set meanwhile do not matter here. */
     uint64_t word = atomic_load_explicit(&co->word, memory_order_relaxed);
-    int refused = w->commit ? w->commit(co__ticket(co, word), w->commit_arg) : 0;
+    int refused;
 
+    if (CO__CHAOS(CO__CHAOS_DELAY))
+        (void)usleep(20); /* cancel may claim it meanwhile, but finds nothing published */
+    refused = w->commit ? w->commit(co__ticket(co, word), w->commit_arg) : 0;
     commit_rest(w, co, word, refused);
 }
 
