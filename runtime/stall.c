@@ -4,6 +4,9 @@
 
 #include "backtrace.h"
 #include <signal.h>
+#include <unistd.h>
+
+#define SETTLE CO_SEC
 
 /*
  * What the watchdog tells the handler. One report at a time is under way, but for a lost race in
@@ -11,6 +14,7 @@
  */
 static _Atomic int64_t computing_since;
 static _Atomic int is_last;
+static _Atomic int under_way; /* reports that were asked for and are not written yet */
 static struct sigaction before;
 
 static void describe(struct co__text *text, const struct co__worker *w)
@@ -36,7 +40,7 @@ static void describe(struct co__text *text, const struct co__worker *w)
     co__text_str(text, "; it is at, for addr2line(1):\n");
 }
 
-static void on_signal(int number, siginfo_t *info, void *context)
+static void report(void *context)
 {
     char buf[4096];
     struct co__text text = {.buf = buf, .size = sizeof buf};
@@ -46,14 +50,21 @@ static void on_signal(int number, siginfo_t *info, void *context)
     uintptr_t low, sp;
     size_t size;
 
-    (void)number;
-    (void)info;
     frame = co__frame_of_signal(context, &sp);
     if (!w || !w->current || !co__stack_find((const void *)sp, &low, &size))
         return; /* it has moved on */
     describe(&text, w);
     co__backtrace_text(&text, pc, co__backtrace(frame, low, low + size, pc, CO__BACKTRACE_MAX), 0);
     co__text_write(&text, STDERR_FILENO);
+}
+
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+    (void)number;
+    (void)info;
+    report(context);
+    /* release: pairs with co__stall_settle. */
+    atomic_fetch_sub_explicit(&under_way, 1, memory_order_release);
 }
 
 void co__stall_on(void)
@@ -74,5 +85,15 @@ void co__stall_report(const struct co__worker *w, int64_t since, bool giving_up)
     /* relaxed, both: the signal orders them. */
     atomic_store_explicit(&computing_since, since, memory_order_relaxed);
     atomic_store_explicit(&is_last, giving_up, memory_order_relaxed /* as above */);
+    atomic_fetch_add_explicit(&under_way, 1, memory_order_relaxed /* as above */);
     (void)pthread_kill(w->thread, SIGURG);
+}
+
+void co__stall_settle(void)
+{
+    int64_t until = co_now() + SETTLE;
+
+    /* acquire: pairs with the end of the handler. */
+    while (atomic_load_explicit(&under_way, memory_order_acquire) > 0 && co_now() < until)
+        (void)usleep(1000);
 }

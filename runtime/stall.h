@@ -21,4 +21,10 @@ void co__stall_off(void);
  */
 void co__stall_report(const struct co__worker *w, int64_t since, bool giving_up);
 
+/*
+ * Waits, though not for long, until the reports that were asked for are written: before the process
+ * ends. Threads: the watchdog.
+ */
+void co__stall_settle(void);
+
 #endif

@@ -6,8 +6,8 @@
 #include "lookout.h"
 #include "park.h"
 #include "run.h"
+#include "stall.h"
 #include <time.h>
-#include <unistd.h>
 
 #define SLOW     (10 * CO_MS)
 #define PATIENCE CO_SEC
@@ -46,46 +46,68 @@ static int64_t mind_grace(int phase)
     if (now < give_up_at)
         return give_up_at;
     if (co__lookout_name_all()) {
-        (void)usleep(10 * 1000); /* for the reports: the process is about to end */
+        co__stall_settle(); /* the process is about to end */
         return -ETIME;
     }
     return now < give_up_at + co__rt.conf.grace + PATIENCE ? now + SLOW : -ETIME;
 }
 
-/* Some sleep while others run, and none of the sleepers keeps watch. */
-static bool is_needed(uint32_t counts)
-{
-    return counts >> 16 > 0 && !co__lookout_stands();
-}
+/* What it saw of the workers at the last tick. */
+struct view {
+    uint32_t naps[CO__WORKERS_MAX];
+    uint32_t turns[CO__WORKERS_MAX];
+};
 
-static void tick(uint32_t counts)
+/*
+ * Compares with the last tick. *ret_sleeper: a worker has slept all the while, and cannot look after the
+ * others. Returns: whether anything at all has happened.
+ */
+static bool compare(struct view *view, bool *ret_sleeper)
 {
-    struct timespec span = {.tv_nsec = is_needed(counts) ? CO__LOOKOUT_EVERY : SLOW};
+    bool anything = false;
 
-    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
-    co__lookout(co_now());
+    *ret_sleeper = false;
+    for (int i = 0; i < co__rt.count; i++) {
+        struct co__worker *w = &co__rt.workers[i];
+        /* relaxed, all: a picture that may be a moment old. */
+        uint32_t naps = atomic_load_explicit(&w->naps, memory_order_relaxed);
+        uint32_t turns = atomic_load_explicit(&w->turn, memory_order_relaxed);
+        bool asleep = atomic_load_explicit(&w->state, memory_order_relaxed) == CO__SLEEPING;
+
+        *ret_sleeper |= asleep && naps == view->naps[i];
+        anything |= !asleep || naps != view->naps[i] || turns != view->turns[i];
+        view->naps[i] = naps;
+        view->turns[i] = turns;
+    }
+    return anything;
 }
 
 int co__watchdog(void)
 {
+    static struct view view;
+    bool sleeper = true;
+    bool busy = false;
+
     for (;;) {
         int64_t until = CO_NEVER;
+        struct timespec span;
         uint32_t counts;
-        bool awake;
         int phase;
 
         co__idle_doze_off(&co__rt.idle);
         /* seq_cst: after dozing; see idle.h. It acquires co__rt.grace_at, too. */
         phase = atomic_load_explicit(&co__rt.phase, memory_order_seq_cst);
-        awake = co__idle_anyone_awake(&co__rt.idle, &counts);
+        busy |= co__idle_anyone_awake(&co__rt.idle, &counts);
         if (phase >= CO__DRAIN && phase != CO__STOP)
             until = mind_grace(phase);
-        co__idle_doze(&co__rt.idle, !awake && phase != CO__STOP && until >= 0, until);
+        co__idle_doze(&co__rt.idle, !busy && phase != CO__STOP && until >= 0, until);
         if (phase == CO__STOP)
             return 0;
         if (until < 0)
             return -ETIME;
-        if (awake)
-            tick(counts);
+        span = (struct timespec){.tv_nsec = sleeper ? CO__LOOKOUT_EVERY : SLOW};
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
+        co__lookout(co_now());
+        busy = compare(&view, &sleeper);
     }
 }
