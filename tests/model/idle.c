@@ -28,6 +28,7 @@
 #include "idle.h"
 #include "coro.h"
 #include "deque.h"
+#include "futex.h"
 #include "injector.h"
 
 #include <model.h>
@@ -61,20 +62,20 @@ static int workers, coro_count;
 static struct co_latch futex;
 static int futex_sleepers;
 
-void co__futex_wait(_Atomic uint32_t *word, uint32_t value, int64_t until)
+void co__futex_wait(const void *word, uint32_t value, int64_t until)
 {
     bool sleeps;
 
     (void)until;
     co_latch_take(&futex);
-    sleeps = atomic_load_explicit(word, memory_order_seq_cst) == value;
+    sleeps = atomic_load_explicit((const _Atomic uint32_t *)word, memory_order_seq_cst) == value;
     futex_sleepers += sleeps;
     co_latch_give(&futex);
     if (sleeps)
         model_gate_wait(DOG_GATE);
 }
 
-void co__futex_wake(_Atomic uint32_t *word, int count)
+void co__futex_wake(const void *word, int count)
 {
     (void)word;
     (void)count;
