@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * core.c - model of parking, timers and wait sources: runtime/park.c, timer.c, source.c and coro.c
- * themselves.
+ * core.c - model of parking, timers, wait sources and offloading: runtime/park.c, timer.c, source.c,
+ * coro.c and offload.c themselves.
  *
  * Coroutines have stacks and are switched to and from as in runtime/worker.c; what is not there is
  * the run queue: whoever makes a coroutine ready runs it itself, next. So all order between who
@@ -20,6 +20,7 @@
  * hangup:  the same with co__source_hangup.
  * start:   co__source_start, then a waiter, then co__source_start again, by bytes.
  * late:    the same with a deadline. drain: with the drain.
+ * offload: blocking work on another thread, which cancel takes back until it has begun.
  *
  * Checked: nobody runs a coroutine that still has a foot on its stack, or two at once (data race on
  * `foot`); values, bytes and end of stream arrive once; no time-out comes early, none is lost, nor
@@ -32,12 +33,25 @@
 #include "run.h"
 #include "worker.h"
 
+#include <co/offload.h>
 #include <co/private/source.h>
 #include <model.h>
 #include <string.h>
 #include <ucontext.h>
 
-enum scenarios { CHANNEL, EXPIRY, TIMER, BYTES, EVENT, LAST, HANGUP, START, LATE, DRAINED };
+enum scenarios {
+    CHANNEL,
+    EXPIRY,
+    TIMER,
+    BYTES,
+    EVENT,
+    LAST,
+    HANGUP,
+    START,
+    LATE,
+    DRAINED,
+    OFFLOAD
+};
 
 enum { THREADS = 4, COROS = 6, HEAP = 8, STACK = 32 << 10 };
 enum { VALUE = 1, REFUSED = 2, WOKEN = 3 };
@@ -56,6 +70,7 @@ const char *const model_scenarios[] = {
     "start: starter, waiter, starter",
     "late: starter and deadline",
     "drain: starter and drain",
+    "offload: taken back or waited for",
     NULL,
 };
 
@@ -586,6 +601,64 @@ static void play_source(int thread)
     }
 }
 
+/* ---- offload ---- */
+
+static uv_work_t *queued;
+static uv_work_cb queued_work;
+static uv_after_work_cb queued_after;
+static _Alignas(4) bool work_ran;
+
+int uv_queue_work(uv_loop_t *loop, uv_work_t *work, uv_work_cb fn, uv_after_work_cb after)
+{
+    (void)loop;
+    queued = work;
+    queued_work = fn;
+    queued_after = after;
+    model_gate_post(1);
+    return 0;
+}
+
+uint64_t co_self(void)
+{
+    return co__worker()->current->index;
+}
+
+static int blocking_work(void *arg)
+{
+    *(int *)arg = 1;
+    work_ran = true;
+    return 7;
+}
+
+static void offloader(void *arg)
+{
+    int touched = 0; /* The work may touch the caller's stack until the caller goes on. */
+    int result = 0;
+    int r = co_offload(blocking_work, &touched, &result);
+
+    (void)arg;
+    MODEL_CHECK(r == 0 || r == -ECANCELED);
+    if (!queued)
+        model_gate_post(1); /* It was cancelled before it had begun to wait. */
+    MODEL_CHECK((r == 0) == work_ran && touched == work_ran && result == (work_ran ? 7 : 0));
+    done = true;
+}
+
+static void play_offload(int thread)
+{
+    if (thread == 0) {
+        run_ready();
+    } else if (thread == 1) {
+        model_gate_wait(1);
+        if (queued)
+            queued_work(queued);
+        run_ready();
+    } else if (thread == 2) {
+        co__cancel(subject);
+        run_ready();
+    }
+}
+
 /* ---- each execution ---- */
 
 static void before_memory(void)
@@ -596,6 +669,8 @@ static void before_memory(void)
     memset(on_stack, 0, sizeof on_stack);
     memset(ready_count, 0, sizeof ready_count);
     memset(&co__rt, 0, sizeof co__rt);
+    queued = NULL;
+    work_ran = false;
     node = 0;
     buffered = value = received = got = armed = started = 0;
     done = false;
@@ -615,6 +690,7 @@ void model_before(int scenario)
     model_watch(&closed, sizeof closed, 0);
     model_watch(&co__rt.phase, sizeof co__rt.phase, 0);
     model_watch_latch(&latch);
+    model_watch_plain(&work_ran, 4);
     model_watch_plain(&node, sizeof node);
     model_watch_plain(&buffered, sizeof buffered);
     model_watch_plain(&value, sizeof value);
@@ -649,7 +725,10 @@ void model_before(int scenario)
         w->free_count++;
     }
     subject = workers[0].free;
-    begin(scenario <= EXPIRY ? receiver : scenario == TIMER ? sleeper : reader);
+    begin(scenario <= EXPIRY    ? receiver
+          : scenario == TIMER   ? sleeper
+          : scenario == OFFLOAD ? offloader
+                                : reader);
     co__source_reset(&source, 1);
 }
 
@@ -659,12 +738,16 @@ void model_run(int scenario, int thread)
         play_channel(thread);
     else if (scenario == TIMER)
         play_timer(thread);
+    else if (scenario == OFFLOAD)
+        play_offload(thread);
     else
         play_source(thread);
 }
 
 void model_after(int scenario)
 {
+    if (queued)
+        queued_after(queued, 0);
     MODEL_CHECK(done);
     MODEL_CHECK(scenario > EXPIRY || received + buffered == 2);
     MODEL_CHECK(started == armed);
