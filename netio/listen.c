@@ -65,7 +65,7 @@ static int listen_on(const struct co__addr *addr)
 int co_listen(const char *address)
 {
     struct co__endpoint endpoint;
-    struct co__addr addrs[CO__ADDRS_MAX];
+    struct co__addr addrs[CO__ADDRS_MAX] = {{.len = 0}};
     int r = co_check();
 
     if (r == 0)

@@ -156,12 +156,12 @@ static ssize_t send_some(struct co__slot *slot, const struct msghdr *msg)
 /* Drops n bytes from the front of a message. */
 static void advance(struct msghdr *msg, size_t n)
 {
-    while (n > 0 && n >= msg->msg_iov->iov_len) {
+    while (n > 0 && msg->msg_iovlen > 0 && n >= msg->msg_iov->iov_len) {
         n -= msg->msg_iov->iov_len;
         msg->msg_iov++;
         msg->msg_iovlen--;
     }
-    if (n > 0) {
+    if (n > 0 && msg->msg_iovlen > 0) {
         msg->msg_iov->iov_base = (char *)msg->msg_iov->iov_base + n;
         msg->msg_iov->iov_len -= n;
     }

@@ -12,11 +12,8 @@ void co__futex_wait(const void *word, uint32_t value, int64_t until)
     struct timespec at = {.tv_sec = until / CO_SEC, .tv_nsec = until % CO_SEC};
 
     /* WAIT_BITSET takes an absolute time of the monotonic clock; WAIT would take a relative one. */
-    if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, until == CO_NEVER ? NULL : &at,
-                NULL, FUTEX_BITSET_MATCH_ANY) < 0 &&
-        errno == EINTR)
-        (void)usleep(
-            0); /* ThreadSanitizer runs a signal's handler at the next call that it intercepts */
+    (void)syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, until == CO_NEVER ? NULL : &at,
+                  NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
 void co__futex_wake(const void *word, int count)

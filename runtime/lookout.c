@@ -20,7 +20,6 @@ struct sight {
 static struct {
     struct co_latch latch; /* over the sights; only tried */
     _Atomic int64_t next;  /* when to look again */
-    _Atomic int stands;    /* there is a sentinel */
     struct sight sights[CO__WORKERS_MAX];
 } lookout;
 
@@ -28,9 +27,8 @@ void co__lookout_start(int64_t now)
 {
     for (int i = 0; i < CO__WORKERS_MAX; i++)
         lookout.sights[i] = (struct sight){.since = now};
-    /* relaxed, both: no other thread yet. */
+    /* relaxed: no other thread yet. */
     atomic_store_explicit(&lookout.next, now + CO__LOOKOUT_EVERY, memory_order_relaxed);
-    atomic_store_explicit(&lookout.stands, 0, memory_order_relaxed /* as above */);
 }
 
 /* The CPU time of a worker's thread so far. */
@@ -96,29 +94,6 @@ void co__lookout(int64_t now)
     co_latch_give(&lookout.latch);
     if (stuck > 0 && co__rt.conf.stealing)
         co__notify();
-}
-
-bool co__lookout_stand_up(void)
-{
-    uint32_t counts;
-
-    if (!co__idle_anyone_awake(&co__rt.idle, &counts))
-        return false;
-    /* relaxed, both: one is enough, and for a moment none or two do no harm. */
-    return !atomic_load_explicit(&lookout.stands, memory_order_relaxed) &&
-           !atomic_exchange_explicit(&lookout.stands, 1, memory_order_relaxed /* as above */);
-}
-
-void co__lookout_stand_down(void)
-{
-    /* relaxed: as above. */
-    atomic_store_explicit(&lookout.stands, 0, memory_order_relaxed);
-}
-
-bool co__lookout_stands(void)
-{
-    /* relaxed: as above. */
-    return atomic_load_explicit(&lookout.stands, memory_order_relaxed);
 }
 
 bool co__lookout_name_all(void)

@@ -4,8 +4,9 @@
  *
  * Whoever has time looks, at most once per millisecond in all (docs/decisions/0008):
  *   a busy worker, when it looks outside;
- *   a sentinel: one worker of those that sleep while others run, which wakes after a millisecond to look;
- *   the watchdog, each millisecond while some sleep without a sentinel, each ten otherwise, and not at all while all sleep.
+ *   a worker that has just woken;
+ *   the watchdog, each millisecond while somebody sleeps for long and others run, each ten otherwise,
+ *   and not at all while all sleep.
  * A worker that is found stuck is served by the others, and reported once if it stays so.
  */
 #ifndef CO_RUNTIME_LOOKOUT_H
@@ -22,14 +23,6 @@ void co__lookout_start(int64_t now);
  * Threads: any.
  */
 void co__lookout(int64_t now);
-
-/*
- * A worker that has published its sleep offers to be the sentinel. Returns: whether it is; it must
- * then call stand_down when it wakes, and look. Threads: workers.
- */
-bool co__lookout_stand_up(void);
-void co__lookout_stand_down(void);
-bool co__lookout_stands(void);
 
 /*
  * Names those who compute on stderr, as the reason why the runtime is given up. Returns: whether

@@ -4,10 +4,10 @@
  *
  * A turn runs one coroutine until it suspends. The order in which work is looked for:
  *   the LIFO slot (at most 3 in a row) and the own deque, pinned coroutines taking every other turn;
- *   a batch from the injector; the own epoll, timers and inbox, without waiting;
+ *   a batch from the injector;
  *   then, as a searcher (at most half of the workers are), the deques of the others, where it is worth
  *   the trip, and last what belongs to a worker that is stuck: its LIFO slot, expired timers and epoll;
- *   then sleep, on the own epoll.
+ *   then sleep, on the own epoll, which ends at once if it has something.
  * However much work there is, every 61 turns or 200 microseconds the worker looks outside first:
  * injector, epoll, timers, inbox, each millisecond libuv. So every ready coroutine runs within a
  * bounded number of turns.
@@ -288,7 +288,6 @@ static void look(struct co__worker *w)
     int n = co__poll_wait(w, events, 0);
 
     measure_turns(w);
-    w->poll_pays = n > 0;
     if (n > 0)
         co__poll_dispatch(w, events, n);
     expire(w);
@@ -505,10 +504,6 @@ static struct co__coro *next(struct co__worker *w)
         co = own_work(w);
     if (!co)
         co = take_injected(w, INJECTED_MAX);
-    if (!co && w->poll_pays) { /* if it brought nothing the last time, the sleep looks as well */
-        look(w);
-        co = own_work(w);
-    }
     return co ? co : search(w);
 }
 
@@ -564,24 +559,6 @@ static void set_state(struct co__worker *w, enum co__worker_state state)
     atomic_store_explicit(&w->state, (int)state, memory_order_relaxed);
 }
 
-/* Waits on the epoll; a sentinel no longer than until it is time to look after the others. */
-static int sleep_on_epoll(struct co__worker *w, struct epoll_event *events)
-{
-    bool sentinel = co__rt.count > 1 && co__lookout_stand_up();
-    int64_t timeout = sleep_time(w);
-    int n;
-
-    if (sentinel && timeout > CO__LOOKOUT_EVERY)
-        timeout = CO__LOOKOUT_EVERY;
-    n = co__poll_wait(w, events, timeout);
-    if (sentinel)
-        co__lookout_stand_down();
-    (void)co__worker_clock(w);
-    if (sentinel)
-        co__lookout(w->clock);
-    return n;
-}
-
 static void nap(struct co__worker *w)
 {
     struct epoll_event events[CO__POLL_BATCH];
@@ -601,11 +578,15 @@ static void nap(struct co__worker *w)
         return;
     }
     set_state(w, CO__SLEEPING);
-    n = sleep_on_epoll(w, events);
+    /* relaxed: for the watchdog, to see who sleeps for long. */
+    atomic_store_explicit(&w->naps, atomic_load_explicit(&w->naps, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    n = co__poll_wait(w, events, sleep_time(w));
     set_state(w, CO__RUNNING);
     w->searching = co__idle_leave(&co__rt.idle, w->index, false);
+    (void)co__worker_clock(w);
+    co__lookout(w->clock);
     w->countdown = INTERVAL;
-    w->poll_pays = n > 0;
     if (n > 0)
         co__poll_dispatch(w, events, n);
     expire(w);
@@ -653,7 +634,6 @@ int co__worker_start(struct co__worker *w, int index)
     w->random = (uint32_t)index * 2654435761U + 1;
     w->countdown = INTERVAL;
     atomic_store_explicit(&w->turn_ns, FIRST_GUESS, memory_order_relaxed /* no other thread yet */);
-    w->poll_pays = true;
     w->stats = co__stat_row(index);
     r = uv_loop_init(&w->loop);
     if (r < 0)

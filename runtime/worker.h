@@ -32,7 +32,6 @@ struct co__worker {
     bool uv_touched;  /* a libuv handle was started: run the loop before sleeping */
     bool uv_open;     /* the loop is initialised */
     bool local_turn;  /* the pinned ones had the last turn */
-    bool poll_pays;   /* the last look at the epoll brought something */
     bool oldest_turn; /* after the last look the oldest of the deque had a turn */
     enum co__action action;
     co_commit_fn *commit;
@@ -61,6 +60,7 @@ struct co__worker {
     _Atomic int64_t turn_ns;                        /* how long turns took lately: an estimate */
     _Atomic int state;                              /* enum co__worker_state */
     _Atomic uint32_t stuck;   /* set by the watchdog: others serve this worker */
+    _Atomic uint32_t naps;    /* how often it has gone to sleep */
     _Atomic uint32_t running; /* index of the running coroutine, for reports */
 };
 

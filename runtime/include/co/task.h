@@ -73,12 +73,19 @@ struct co_opts {
  */
 CO_API CO_NODISCARD int co_go_with(const struct co_opts *opts, co_fn *fn, void *arg);
 
+#ifdef __cplusplus
+/* In C++20 co_yield is a keyword: there the function goes by this name. */
+#define CO__YIELD co_yield_now
+#else
+#define CO__YIELD co_yield
+#endif
+
 /*
  * Lets the other ready coroutines of this worker run before going on.
  * Returns: 0; -ECANCELED; -ETIMEDOUT; -EPERM outside a coroutine. Suspends: yes. Threads:
  *   coroutines.
  */
-CO_API int co_yield (void);
+CO_API int CO__YIELD(void) __asm__("co_yield");
 
 /*
  * Sleeps for at least `ns` nanoseconds; zero or less only checks cancel and deadline, and yields.
