@@ -359,7 +359,7 @@ static void starved_wake(void)
 
 static int starve(co_ticket self, void *arg)
 {
-    (void)arg;
+    *(co_ticket *)arg = self;
     /* acq_rel: publishes the ticket; whoever stood there looks again in time. */
     (void)__atomic_exchange_n(&starved, self, __ATOMIC_ACQ_REL);
     return 0;
@@ -369,8 +369,13 @@ int co__slot_wait_for_free(void)
 {
     {
         CO_DEADLINE(100 * CO_MS);
-        int r = co_park(starve, NULL, 0);
+        co_ticket mine = 0;
+        int r = co_park(starve, &mine, 0);
 
+        /* acq_rel: a ticket must not stand there when its coroutine, or its runtime, is no more;
+         * relaxed: it does not. */
+        (void)__atomic_compare_exchange_n(&starved, &mine, 0, false, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_RELAXED /* as above */);
         if (r < 0 && r != -ETIMEDOUT)
             return r;
     }
