@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+/* tests/netio/test_close.c - closing, hanging up, and who learns of it. */
+#include "netio/world.h"
+
+TestSuite(close, .timeout = 30);
+
+static _Atomic int count;
+
+/* What a call returned that somebody else was to end. */
+struct waiter {
+    int fd;
+    enum { RECV, RECVN, SEND, ACCEPT } what;
+    ssize_t wanted;
+};
+
+static char lots[4 << 20];
+
+static void wait_in_call(void *arg)
+{
+    const struct waiter *waiter = arg;
+    char buf[8];
+    ssize_t r = 0;
+
+    switch (waiter->what) {
+    case RECV:
+        r = co_recv(waiter->fd, buf, sizeof buf);
+        break;
+    case RECVN:
+        r = co_recvn(waiter->fd, buf, sizeof buf);
+        break;
+    case SEND:
+        r = co_send(waiter->fd, lots, sizeof lots);
+        break;
+    case ACCEPT:
+        r = co_accept(waiter->fd);
+        break;
+    }
+    CHECK(r == waiter->wanted);
+    atomic_fetch_add(&count, 1);
+}
+
+/* Ends what waits by closing, or by hanging up and then closing. */
+static int end_calls(void *arg)
+{
+    bool hang = *(bool *)arg;
+
+    for (int i = 0; i < 3; i++) {
+        struct pair pair = make_pair();
+        struct waiter reader = {pair.ours, i % 2 ? RECV : RECVN, -ECANCELED};
+        struct waiter writer = {pair.ours, SEND, -ECANCELED};
+        int fd = pair.ours;
+
+        atomic_store(&count, 0);
+        start(wait_in_call, &reader);
+        start(wait_in_call, &writer);
+        until_polled(pair.plain, POLLIN);
+        let_wait();
+        CHECK(atomic_load(&count) == 0);
+        if (hang) {
+            char byte;
+
+            CHECK(co_hangup(fd) == 0);
+            until(&count, 2);
+            CHECK(co_recv(fd, &byte, 1) == -ECANCELED);
+            CHECK(co_send(fd, "x", 1) == -ECANCELED);
+            CHECK(co_shutdown(fd, SHUT_RD) == -ECANCELED);
+            CHECK(co_hangup(fd) == 0);      /* once more is no mistake */
+            CHECK(fcntl(fd, F_GETFD) >= 0); /* its number stays taken */
+        }
+        CHECK(co_close(fd) == 0);
+        CHECK(co_close(fd) == -EBADF);
+        CHECK(co_hangup(fd) == -EBADF);
+        until(&count, 2);
+        while (fcntl(fd, F_GETFD) >= 0) /* given back when the last one has left */
+            (void)co_yield();
+        (void)close(pair.plain);
+    }
+    return 0;
+}
+
+Test(close, ends_the_calls_of_others_and_gives_the_number_back_last)
+{
+    bool hang = false;
+
+    run_on(1, end_calls, &hang);
+    run_on(3, end_calls, &hang);
+}
+
+Test(close, a_hang_up_ends_present_and_later_calls_and_leaves_the_number)
+{
+    bool hang = true;
+
+    run_on(1, end_calls, &hang);
+    run_on(3, end_calls, &hang);
+}
+
+static int end_accept(void *arg)
+{
+    char address[64];
+
+    (void)arg;
+    for (int i = 0; i < 4; i++) {
+        int lfd = listen_here(address);
+        struct waiter waiter = {lfd, ACCEPT, -ECANCELED};
+
+        atomic_store(&count, 0);
+        start(wait_in_call, &waiter);
+        let_wait();
+        CHECK(atomic_load(&count) == 0);
+        CHECK((i % 2 ? co_hangup(lfd) : co_close(lfd)) == 0);
+        until(&count, 1);
+        if (i % 2) {
+            CHECK(co_accept(lfd) == -ECANCELED);
+            CHECK(co_close(lfd) == 0);
+        }
+        CHECK(co_connect(address) == -ECONNREFUSED);
+    }
+    return 0;
+}
+
+Test(close, ends_an_accept)
+{
+    run_on(2, end_accept, NULL);
+}
+
+static _Atomic bool leave;
+
+static void *hang_up_often(void *arg)
+{
+    while (!atomic_load(&leave))
+        (void)co_hangup(*(int *)arg);
+    return NULL;
+}
+
+static int hang_up_from_thread(void *arg)
+{
+    static int number;
+    pthread_t thread;
+
+    (void)arg;
+    for (int i = 0; i < fewer(200); i++) {
+        struct pair pair = make_pair();
+        char byte;
+
+        number = pair.ours;
+        atomic_store(&leave, false);
+        CHECK(pthread_create(&thread, NULL, hang_up_often, &number) == 0);
+        CHECK(co_recv(pair.ours, &byte, 1) == -ECANCELED);
+        atomic_store(&leave, true);
+        CHECK(pthread_join(thread, NULL) == 0);
+        close_pair(&pair);
+    }
+    return 0;
+}
+
+Test(close, a_plain_thread_may_hang_up_at_any_moment)
+{
+    run_on(2, hang_up_from_thread, NULL);
+}
+
+/* ---- guards ---- */
+
+static int guarded(bool take, int *ret_fd)
+{
+    struct pair pair = make_pair();
+    CO_FD(fd, pair.ours);
+
+    (void)close(pair.plain);
+    *ret_fd = fd;
+    return take ? co_fd_take(&fd) : -1;
+}
+
+static int guards(void *arg)
+{
+    int fd, taken;
+
+    (void)arg;
+    CHECK(guarded(false, &fd) == -1);
+    CHECK(co_close(fd) == -EBADF); /* the guard has closed it */
+    taken = guarded(true, &fd);
+    CHECK(taken == fd);
+    CHECK(co_close(taken) == 0);
+    {
+        CO_FD(none, -ENOENT); /* a failure is nothing to close */
+        CHECK(co_fd_take(&none) == -ENOENT && none == -1);
+    }
+    return 0;
+}
+
+Test(close, a_guard_closes_at_the_end_of_the_block_unless_the_descriptor_was_taken)
+{
+    run_on(1, guards, NULL);
+}
+
+/* ---- numbers are used again ---- */
+
+/*
+ * A connection is closed with an event on its way, and its number is somebody else's at once: the new
+ * one must not take the event for its own, nor miss one of its own.
+ */
+static int reuse_numbers(void *arg)
+{
+    char address[64];
+    int lfd = listen_here(address);
+    int port = co_local_port(lfd);
+    int last = -1, reused = 0;
+
+    (void)arg;
+    for (int i = 0; i < fewer(1000); i++) {
+        struct pair pair = {.plain = plain_connect(port)};
+        char byte = 0;
+        CO_DEADLINE(10 * CO_SEC);
+
+        pair.ours = co_accept(lfd);
+        CHECK(pair.ours >= 0);
+        reused += pair.ours == last;
+        last = pair.ours;
+        {
+            CO_DEADLINE(20 * CO_US);
+            CHECK(co_recv(pair.ours, &byte, 1) == -ETIMEDOUT);
+        }
+        say(pair.plain, "x");
+        if (i % 3) /* else it is closed with its byte unread */
+            CHECK(co_recv(pair.ours, &byte, 1) == 1 && byte == 'x');
+        if (i % 2)
+            reset_peer(pair.plain);
+        else
+            (void)close(pair.plain);
+        CHECK(co_close(pair.ours) == 0);
+    }
+    CHECK(reused > 0);
+    CHECK(co_close(lfd) == 0);
+    return 0;
+}
+
+Test(close, an_event_of_an_earlier_descriptor_means_nothing_to_the_next)
+{
+    run_on(1, reuse_numbers, NULL);
+    run_on(3, reuse_numbers, NULL);
+}
+
+Test(close, late_deliveries_mean_nothing_to_the_next_either)
+{
+    (void)setenv("CO_CHAOS", "21", 1);
+    run_on(4, reuse_numbers, NULL);
+}
+
+/* ---- the end of the runtime ---- */
+
+static void read_until_cancelled(int fd)
+{
+    CO_FD(mine, fd);
+    char byte;
+
+    CHECK(co_recv(mine, &byte, 1) == -ECANCELED);
+    CHECK(co_send(mine, "x", 1) == -ECANCELED);
+    {
+        CO_GRACE(CO_SEC); /* good-bye */
+        CHECK(co_send(mine, "bye", 3) == 3);
+    }
+    atomic_fetch_add(&count, 1);
+}
+
+static void accept_until_stopped(int lfd)
+{
+    CO_FD(mine, lfd);
+
+    CHECK(co_accept(mine) == -ECANCELED);
+    atomic_fetch_add(&count, 1);
+}
+
+static int plain[10];
+
+static int leave_them_open(void *arg)
+{
+    char address[64];
+
+    (void)arg;
+    for (int i = 0; i < 10; i++) {
+        struct pair pair = make_pair();
+
+        plain[i] = pair.plain;
+        CHECK(co_go_fd(read_until_cancelled, pair.ours) == 0);
+    }
+    CHECK(co_go_fd(accept_until_stopped, listen_here(address)) == 0);
+    co_stop();
+    return 0;
+}
+
+Test(close, a_stop_cancels_those_who_read_and_leaves_no_descriptor)
+{
+    struct co_conf conf = settings(2);
+    int before = 0;
+
+    conf.grace = 150 * CO_MS;
+    for (int round = 0; round < 3; round++) {
+        atomic_store(&count, 0);
+        cr_assert_eq(run_conf(&conf, leave_them_open, NULL), 0);
+        cr_assert_eq(count, 11);
+        for (int i = 0; i < 10; i++) {
+            char bye[4] = "";
+
+            cr_assert_eq(recv(plain[i], bye, 3, MSG_WAITALL), 3);
+            cr_assert_str_eq(bye, "bye");
+            cr_assert_eq(recv(plain[i], bye, 3, 0), 0);
+            (void)close(plain[i]);
+        }
+        if (round == 0)
+            before = descriptors();
+    }
+    cr_assert_eq(descriptors(), before);
+}
+
+static int start_refused(void *arg)
+{
+    struct pair pair = make_pair();
+    char byte;
+
+    (void)arg;
+    CHECK(co_go_fd(read_until_cancelled, pair.ours) == -EAGAIN);
+    CHECK(read(pair.plain, &byte, 1) == 0); /* it was closed */
+    CHECK(co_close(pair.ours) == -EBADF);
+    (void)close(pair.plain);
+    return 0;
+}
+
+Test(close, a_descriptor_is_closed_if_its_coroutine_cannot_start)
+{
+    struct co_conf conf = settings(1);
+
+    conf.max_coroutines = 1;
+    cr_assert_eq(run_conf(&conf, start_refused, NULL), 0);
+}
