@@ -20,7 +20,8 @@
  *   asleep     -> working    by co__idle_leave of its own, after an event or a time-out
  *
  * Whoever takes the sleepers from all to one less wakes the watchdog, if it dozes:
- *   the watchdog: dozing := 1 (seq_cst)  ->  look at phase and counts (seq_cst)  ->  sleep while it is 1
+ *   the watchdog: dozing := 1 (seq_cst)  ->  look at phase and counts (seq_cst)  ->  sleep while it
+ *     is 1
  *   who has news: phase or counts (seq_cst)  ->  dozing (seq_cst); if 1, 0 and wake
  * The word is its own, not the counts: a worker that wakes, changes the phase and goes back to
  * sleep leaves those as they were.

@@ -14,8 +14,8 @@ void co_latch_wait(struct co_latch *latch)
         if (co_latch_try(latch))
             return;
     }
-    /* acquire pairs with the release in co_latch_give. 2 is stored even by who takes the latch here: others may sleep, and
-     * one needless wake-up is the price of not counting them. */
+    /* acquire pairs with the release in co_latch_give. 2 is stored even by who takes the latch
+     * here: others may sleep, and one needless wake-up is the price of not counting them. */
     while (__atomic_exchange_n(&latch->word, 2, __ATOMIC_ACQUIRE) != 0)
         co__futex_wait(&latch->word, 2, CO_NEVER);
 }

@@ -5,8 +5,8 @@
  * Whoever has time looks, at most once per millisecond in all (docs/decisions/0008):
  *   a busy worker, when it looks outside;
  *   a worker that has just woken;
- *   the watchdog, each millisecond while somebody sleeps for long and others run, each ten otherwise,
- *   and not at all while all sleep.
+ *   the watchdog, each millisecond while somebody sleeps for long and others run, each ten
+ *   otherwise, and not at all while all sleep.
  * A worker that is found stuck is served by the others, and reported once if it stays so.
  */
 #ifndef CO_RUNTIME_LOOKOUT_H

@@ -4,9 +4,10 @@
  *
  * The request is a block of its own. The coroutine parks; its commit, on the loop's thread, queues
  * the request:
- *   queued -> begun      by the pool thread, which claims the park: from here on nobody can take it back
- *   queued -> taken back by deadline or cancel, which claim the park first; the pool thread then finds its claim lost and
- *                        does not call fn
+ *   queued -> begun      by the pool thread, which claims the park: from here on nobody can take it
+ *     back
+ *   queued -> taken back by deadline or cancel, which claim the park first; the pool thread then
+ *                        finds its claim lost and does not call fn
  *   begun  -> done       fn has returned; the pool thread finishes the park, through the injector
  * The block is freed by libuv's after-work callback, on the loop, in every case.
  */

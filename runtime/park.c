@@ -3,21 +3,22 @@
  * park.c - park, claim, finish: how a coroutine goes to sleep and exactly one waker wakes it.
  *
  * The sleeper:
- *   1. deadline and flags of this park, then the word: next sequence, no bits (seq_cst). From here on it can
- *      be claimed by whoever knows the sequence.
+ *   1. deadline and flags of this park, then the word: next sequence, no bits (seq_cst). From here
+ *      on it can be claimed by whoever knows the sequence.
  *   2. switch to the worker's stack.
- *   3. there, the caller's commit publishes the ticket, under the primitive's lock and after looking at its
- *      condition again. If it refuses, the commit is one more claimant.
+ *   3. there, the caller's commit publishes the ticket, under the primitive's lock and after
+ *      looking at its condition again. If it refuses, the commit is one more claimant.
  *   4. look at cancel (seq_cst) and the deadline; arm the timer. What is found is one more claim.
  *   5. SAVED by fetch_or (acq_rel): the last step. If FIRED is there already, make it ready.
- * A waker that has the ticket: claim (CLAIMED by CAS: one winner), write the value, FIRED by fetch_or (acq_rel). If
- *   SAVED is there already, make it ready.
- * Who wants to stop it (cancel): set the flag (seq_cst), read the word (seq_cst), only then read whether this park
- *   minds cancel, and claim with the sequence that was read. Against steps 1 and 4, one of the two sees the other. If
- *   the claim is lost the attempt ends: the next park, or the next check at entry, sees the flag.
+ * A waker that has the ticket: claim (CLAIMED by CAS: one winner), write the value, FIRED by
+ *   fetch_or (acq_rel). If SAVED is there already, make it ready.
+ * Who wants to stop it (cancel): set the flag (seq_cst), read the word (seq_cst), only then read
+ *   whether this park minds cancel, and claim with the sequence that was read. Against steps 1 and
+ *   4, one of the two sees the other. If the claim is lost the attempt ends: the next park, or the
+ *   next check at entry, sees the flag.
  *
- * Orders that look too strong are not: with a release store in 1, or an acquire load in 4, a cancel is lost on
- * x86 already (tests/model/ shows the runs).
+ * Orders that look too strong are not: with a release store in 1, or an acquire load in 4, a cancel
+ * is lost on x86 already (tests/model/ shows the runs).
  */
 #include "park.h"
 
@@ -28,14 +29,15 @@
 
 struct co__coro *co__claim(struct co__coro *co, uint64_t seq, uint64_t mask, int result)
 {
-    /* acquire: the value read here goes into the CAS, whose acquire does the ordering; a stale one fails. */
+    /* acquire: the value read here goes into the CAS, whose acquire does the ordering; a stale one
+     * fails. */
     uint64_t word = atomic_load_explicit(&co->word, memory_order_acquire);
 
     do {
         if ((word & CO__CLAIMED) || ((word >> CO__SEQ_SHIFT) & mask) != (seq & mask))
             return NULL;
-        /* acq_rel: acquires what the sleeper wrote before its new sequence; released for co__fire's partner.
-         * The CAS is repeated while only SAVED has come in between. */
+        /* acq_rel: acquires what the sleeper wrote before its new sequence; released for co__fire's
+         * partner. The CAS is repeated while only SAVED has come in between. */
     } while (!atomic_compare_exchange_weak_explicit(&co->word, &word, word | CO__CLAIMED,
                                                     memory_order_acq_rel, memory_order_acquire));
     co->result = result;
@@ -44,7 +46,8 @@ struct co__coro *co__claim(struct co__coro *co, uint64_t seq, uint64_t mask, int
 
 void co__fire(struct co__coro *co)
 {
-    /* acq_rel: releases result and value to the sleeper; acquires its saved registers if it is SAVED. */
+    /* acq_rel: releases result and value to the sleeper; acquires its saved registers if it is
+     * SAVED. */
     if (atomic_fetch_or_explicit(&co->word, CO__FIRED, memory_order_acq_rel) & CO__SAVED)
         co__ready(co);
 }
@@ -71,8 +74,8 @@ bool co_claim(co_ticket ticket, int result)
 
 void co_finish(co_ticket ticket)
 {
-    /* A coroutine that is claimed and not yet finished keeps the runtime from ending, so entering succeeds;
-     * it is our own steps after making it ready that need the guard. */
+    /* A coroutine that is claimed and not yet finished keeps the runtime from ending, so entering
+     * succeeds; it is our own steps after making it ready that need the guard. */
     if (!co__outside_enter())
         return;
     co__fire(co__coro_at(ticket >> 36));
@@ -108,18 +111,21 @@ static void commit_rest(struct co__worker *w, struct co__coro *co, uint64_t word
         else
             co__timer_arm(&w->timers, co, until);
     }
-    /* Lost: somebody else's reason holds. FIRED needs no look at SAVED, which is set next, by us. */
+    /* Lost: somebody else's reason holds. FIRED needs no look at SAVED, which is set next, by
+     * us. */
     if (why && co__claim(co, word >> CO__SEQ_SHIFT, CO__TICKET_SEQ, why))
         atomic_fetch_or_explicit(&co->word, CO__FIRED, memory_order_acq_rel /* as co__fire */);
     co__stat(w->stats, CO__STAT_PARKED);
-    /* acq_rel: releases the saved registers to whoever fires; acquires the winner's result if FIRED. */
+    /* acq_rel: releases the saved registers to whoever fires; acquires the winner's result if
+     * FIRED. */
     if (atomic_fetch_or_explicit(&co->word, CO__SAVED, memory_order_acq_rel) & CO__FIRED)
         co__ready(co);
 }
 
 void co__park_commit(struct co__worker *w, struct co__coro *co)
 {
-    /* relaxed: written by this coroutine; bits that others have set meanwhile do not matter here. */
+    /* relaxed: written by this coroutine; bits that others have set meanwhile do not matter
+     * here. */
     uint64_t word = atomic_load_explicit(&co->word, memory_order_relaxed);
     int refused;
 
@@ -192,7 +198,8 @@ bool co__cancel_claim(struct co__coro *co)
     word = atomic_load_explicit(&co->word, memory_order_seq_cst);
     if (word & CO__CLAIMED)
         return false;
-    /* relaxed: written before the word that was read; a later park is caught by the claim's sequence. */
+    /* relaxed: written before the word that was read; a later park is caught by the claim's
+     * sequence. */
     if (atomic_load_explicit(&co->flags, memory_order_relaxed) & CO_PARK_NO_CANCEL)
         return false;
     return co__claim(co, word >> CO__SEQ_SHIFT, CO__TICKET_SEQ, -ECANCELED);
@@ -211,7 +218,8 @@ int co_check(void)
 
     if (!w || !w->current)
         return -EPERM;
-    /* relaxed: a hint; the watchdog says that this turn has taken a millisecond, so the clock is old. */
+    /* relaxed: a hint; the watchdog says that this turn has taken a millisecond, so the clock is
+     * old. */
     if (--w->budget <= 0 || atomic_load_explicit(&w->stuck, memory_order_relaxed) ||
         CO__CHAOS(CO__CHAOS_YIELD)) {
         (void)co__worker_clock(w);

@@ -79,8 +79,8 @@ void co__run_check(struct co__worker *w)
     if (atomic_exchange_explicit(&co__rt.drain_begun, 1, memory_order_relaxed))
         return;
     co__rt.grace_at = co__worker_clock(w) + co__rt.conf.grace;
-    /* seq_cst: the phase first, then everybody who waits; against who waits and then looks at the phase. A
-     * runtime that has come to its end meanwhile stays there. */
+    /* seq_cst: the phase first, then everybody who waits; against who waits and then looks at the
+     * phase. A runtime that has come to its end meanwhile stays there. */
     if (!atomic_compare_exchange_strong_explicit(&co__rt.phase, &phase, CO__DRAIN,
                                                  memory_order_seq_cst,
                                                  memory_order_relaxed /* nothing follows */))
@@ -100,8 +100,8 @@ bool co__run_last_asleep(void)
     /* acquire: pairs with the store after the first function returned. */
     if (!atomic_load_explicit(&co__rt.main_done, memory_order_acquire))
         return false;
-    /* seq_cst: against the CAS of a plain thread that starts a coroutine. All workers have told their part of the
-     * count before they published their sleep, so zero is the truth. */
+    /* seq_cst: against the CAS of a plain thread that starts a coroutine. All workers have told
+     * their part of the count before they published their sleep, so zero is the truth. */
     if (!atomic_compare_exchange_strong_explicit(&co__rt.live, &none, CO__LIVE_CLOSED,
                                                  memory_order_seq_cst, memory_order_relaxed))
         return false;
@@ -289,8 +289,8 @@ static int threads_start(int *ret_started)
 }
 
 /*
- * The watchdog sleeps in a raw futex(2), where ThreadSanitizer would hold a signal back for ever: the
- * workers take SIGTERM and SIGINT.
+ * The watchdog sleeps in a raw futex(2), where ThreadSanitizer would hold a signal back for ever:
+ * the workers take SIGTERM and SIGINT.
  */
 static int watch(void)
 {
@@ -347,7 +347,8 @@ int co_run_with(const struct co_conf *conf, co_main_fn *fn, void *arg)
         r = run_threads(fn, arg);
         signals_off();
         if (r == -ETIME)
-            return r; /* its threads still compute: nothing may be taken from them, nor another begin */
+            return r; /* its threads still compute: nothing may be taken from them, nor another
+                       * begin */
         co__stall_off();
         if (watched)
             co__overflow_uninstall();

@@ -4,8 +4,8 @@
  *
  *   RUN     -> DRAIN   by co_stop: listeners close, what has begun is answered
  *   DRAIN   -> CANCEL  at the grace time: everything is cancelled, nothing new starts
- *   any     -> STOP    by the worker that falls asleep last, when the first function has returned and no coroutine is
- *                      left; from then on nothing runs
+ *   any     -> STOP    by the worker that falls asleep last, when the first function has returned
+ *                      and no coroutine is left; from then on nothing runs
  */
 #ifndef CO_RUNTIME_RUN_H
 #define CO_RUNTIME_RUN_H
@@ -26,8 +26,9 @@ bool co__run_last_asleep(void);
 void co__run_finished(void);
 
 /*
- * A record for a coroutine that is to be started by the caller. Returns: NULL and *ret_err: -ENOMEM, -EAGAIN, or
- * -ECANCELED past the grace time. w: NULL on plain threads, which are inside (outside.h).
+ * A record for a coroutine that is to be started by the caller. Returns: NULL and *ret_err:
+ * -ENOMEM, -EAGAIN, or -ECANCELED past the grace time. w: NULL on plain threads, which are inside
+ * (outside.h).
  */
 struct co__coro *co__spawn_take(struct co__worker *w, int *ret_err);
 

@@ -23,9 +23,9 @@ static uint64_t load(const struct co__source *source)
 
 static bool cas(struct co__source *source, uint64_t *word, uint64_t next)
 {
-    /* seq_cst: what a waiter wrote before it committed is seen by who takes it out, what a poller saw before
-     * it delivered is seen by who consumes, and a waiter is published before it looks for a drain.
-     * */
+    /* seq_cst: what a waiter wrote before it committed is seen by who takes it out, what a poller
+     * saw before it delivered is seen by who consumes, and a waiter is published before it looks
+     * for a drain. */
     return __atomic_compare_exchange_n(&source->word, word, next, false, __ATOMIC_SEQ_CST,
                                        __ATOMIC_ACQUIRE /* the loops decide by CAS */);
 }

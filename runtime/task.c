@@ -40,7 +40,8 @@ struct co__coro *co__spawn_take(struct co__worker *w, int *ret_err)
         return NULL;
     }
     co = co__coro_take(w, ret_err);
-    /* seq_cst: after the record's flag was reset; against "phase, then everybody's flag" of the cancel. */
+    /* seq_cst: after the record's flag was reset; against "phase, then everybody's flag" of the
+     * cancel. */
     if (co && atomic_load_explicit(&co__rt.phase, memory_order_seq_cst) >= CO__CANCEL) {
         *ret_err = -ECANCELED;
         co__coro_put(w, co);
@@ -55,7 +56,8 @@ struct co__coro *co__spawn_take(struct co__worker *w, int *ret_err)
     return co;
 }
 
-/* A stack of its own for a coroutine that asked for another size: taken now, so that the first run cannot fail. */
+/* A stack of its own for a coroutine that asked for another size: taken now, so that the first run
+ * cannot fail. */
 static int own_stack(struct co__worker *w, struct co__coro *co, size_t size)
 {
     struct co__stack_cache none = {0};
@@ -156,7 +158,7 @@ int co__go_main(co_main_fn *fn, void *arg)
     return start((struct co__entry){.main_fn = fn, .arg = arg, .kind = CO__ENTRY_MAIN}, NULL, NULL);
 }
 
-int co_yield (void)
+int co_yield(void)
 {
     int r = co_check();
 
@@ -174,7 +176,7 @@ int co_sleep(int64_t ns)
     int r;
 
     if (ns <= 0)
-        return co_yield ();
+        return co_yield();
     r = co_check();
     if (r < 0)
         return r;

@@ -3,10 +3,12 @@
  * timer.c - arming and expiry.
  *
  * The parker, in the commit of its park (its word is unclaimed already, seq_cst):
- *   load the node's time (seq_cst); d or earlier: nothing to do. Otherwise take it out of the heap that it
- *   names (looking again under that heap's lock whether it still does) and insert it into the own heap.
+ *   load the node's time (seq_cst); d or earlier: nothing to do. Otherwise take it out of the heap
+ *   that it names (looking again under that heap's lock whether it still does) and insert it into
+ *   the own heap.
  * Expiry, under the heap's lock, for each node that the clock has reached:
- *   time := never (seq_cst), the node stays linked  ->  read the word (seq_cst)  ->  read the deadline
+ *   time := never (seq_cst), the node stays linked  ->  read the word (seq_cst)  ->  read the
+ *     deadline
  *   parked, and later:   time := deadline, in place
  *   parked, and passed:  unlink; after unlocking, claim with the sequence that was read
  *   not parked:          unlink

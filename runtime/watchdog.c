@@ -17,8 +17,8 @@ static void cancel_all(void)
 {
     int phase = CO__DRAIN;
 
-    /* seq_cst: first the phase, then the flags; against a start's "reset the flag, then look at the phase". Only from
-     * DRAIN: the runtime may have come to its end meanwhile. */
+    /* seq_cst: first the phase, then the flags; against a start's "reset the flag, then look at the
+     * phase". Only from DRAIN: the runtime may have come to its end meanwhile. */
     if (!atomic_compare_exchange_strong_explicit(&co__rt.phase, &phase, CO__CANCEL,
                                                  memory_order_seq_cst,
                                                  memory_order_relaxed /* nothing follows */))
@@ -59,8 +59,8 @@ struct view {
 };
 
 /*
- * Compares with the last tick. *ret_sleeper: a worker has slept all the while, and cannot look after the
- * others. Returns: whether anything at all has happened.
+ * Compares with the last tick. *ret_sleeper: a worker has slept all the while, and cannot look
+ * after the others. Returns: whether anything at all has happened.
  */
 static bool compare(struct view *view, bool *ret_sleeper)
 {

@@ -3,10 +3,12 @@
  * worker.c - the loop of a worker: what it runs next, when it looks outside, how it sleeps.
  *
  * A turn runs one coroutine until it suspends. The order in which work is looked for:
- *   the LIFO slot (at most 3 in a row) and the own deque, pinned coroutines taking every other turn;
+ *   the LIFO slot (at most 3 in a row) and the own deque, pinned coroutines taking every other
+ *   turn;
  *   a batch from the injector;
- *   then, as a searcher (at most half of the workers are), the deques of the others, where it is worth
- *   the trip, and last what belongs to a worker that is stuck: its LIFO slot, expired timers and epoll;
+ *   then, as a searcher (at most half of the workers are), the deques of the others, where it is
+ *   worth the trip, and last what belongs to a worker that is stuck: its LIFO slot, expired timers
+ *     and epoll;
  *   then sleep, on the own epoll, which ends at once if it has something.
  * However much work there is, every 61 turns or 200 microseconds the worker looks outside first:
  * injector, epoll, timers, inbox, each millisecond libuv. So every ready coroutine runs within a

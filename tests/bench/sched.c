@@ -94,7 +94,7 @@ static void yield_many(void *arg)
     struct work *work = arg;
 
     for (long i = work->count / YIELDERS; i > 0; i--)
-        (void)co_yield ();
+        (void)co_yield();
     /* acq_rel: the last one to leave is ordered after the others. */
     if (atomic_fetch_sub_explicit(&work->left, 1, memory_order_acq_rel) == 1)
         give(&work->done);

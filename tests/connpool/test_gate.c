@@ -32,7 +32,7 @@ static int exchange(unsigned *seed)
         return lease.err;
     CHECK(add(&conn->users, 1) == 1); /* nobody else has it */
     if (roll(seed) % 2 == 0)
-        (void)co_yield ();
+        (void)co_yield();
     if (roll(seed) % 16 == 0)
         (void)co_sleep((int64_t)(roll(seed) % 100) * CO_US);
     CHECK(add(&conn->users, -1) == 0);
@@ -165,7 +165,7 @@ static int free_beside_a_crowd(void *arg)
         CHECK(lease.err == 0);
         start_crowd(&done, INT32_MAX);
         while (get(&served) < CROWD)
-            CHECK(co_yield () == 0);
+            CHECK(co_yield() == 0);
         start(free_it, &freed);
         countdown_wait(&done);
         CHECK(get(&canceled) == CROWD);
@@ -207,7 +207,7 @@ static int stop_with_waiters(void *arg)
     pool = co_pool_new(&fake_backend, &fake, &conf);
     start(hold, NULL);
     while (get(&served) == 0)
-        CHECK(co_yield () == 0);
+        CHECK(co_yield() == 0);
     for (uint32_t i = 0; i < 5; i++) {
         start(wait_at_limit, NULL);
         await_waiting(pool, i + 1);

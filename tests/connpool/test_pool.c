@@ -240,7 +240,7 @@ static int hand_right(void *arg)
     await_waiting(pool, 1);
     co_lease_end(&lease); /* not kept: the waiter opens its own */
     while (get(&ordered) == 0)
-        CHECK(co_yield () == 0);
+        CHECK(co_yield() == 0);
     CHECK(get(&fake.opened) == 2 && get(&fake.peak) == 1);
     co_pool_free(pool);
     return 0;
@@ -271,12 +271,12 @@ static int open_fails(void *arg)
     set(&fake.hold_open, 1);
     start(fail_to_open, NULL);
     while (get(&fake.opening) == 0)
-        CHECK(co_yield () == 0);
+        CHECK(co_yield() == 0);
     start(queue_up, NULL);
     await_waiting(pool, 1);
     set(&fake.hold_open, 0); /* now the first open fails: the waiter must not starve */
     while (get(&ordered) == 0)
-        CHECK(co_yield () == 0);
+        CHECK(co_yield() == 0);
     CHECK(stats_of(pool).failed == 1 && stats_of(pool).opened == 1);
     co_pool_free(pool);
     return 0;
@@ -489,7 +489,7 @@ static int free_with_users(void *arg)
         co_lease_discard(&other);
         start(free_pool, &done);
         while (get(&ordered) < 3)
-            CHECK(co_yield () == 0);
+            CHECK(co_yield() == 0);
         CHECK(use() == -ECANCELED); /* no new lease while it closes */
         CHECK(get(&freed) == 0);
     }

@@ -95,7 +95,7 @@ static int say(const char *line, bool until_sick)
     CHECK(co_recvn(fd, buf, len) == (ssize_t)len);
     CHECK(memcmp(buf, line, len) == 0);
     while (until_sick && co_tcp_backend.check(address, lease.conn) == 0)
-        CHECK(co_yield () == 0);
+        CHECK(co_yield() == 0);
     co_lease_keep(&lease);
     return lease.reused;
 }
@@ -185,7 +185,7 @@ static int homes(void *arg)
         CHECK(home >= 0);
         co_lease_keep(&lease);
         co_lease_end(&lease);
-        CHECK(co_yield () == 0);
+        CHECK(co_yield() == 0);
         CO_LEASE(again, pool);
         bool here = co_worker() == home;
         struct co_pool_counts now = stats_of(pool);

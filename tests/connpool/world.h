@@ -145,7 +145,7 @@ static inline int fake_open(void *ctx, void **ret_conn)
     int nth = add(&fake->opening, 1);
 
     while (get(&fake->hold_open) != 0) {
-        int r = co_yield ();
+        int r = co_yield();
         if (r < 0)
             return r;
     }
@@ -211,7 +211,7 @@ static inline struct co_pool_counts stats_of(const struct co_pool *pool)
 static inline void await_waiting(const struct co_pool *pool, uint32_t waiting)
 {
     while (stats_of(pool).waiting != waiting)
-        CHECK(co_yield () == 0);
+        CHECK(co_yield() == 0);
 }
 
 #endif

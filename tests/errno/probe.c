@@ -96,7 +96,7 @@ static void hop(int there)
         if (r < 0)
             abort();
         if (r == 1)
-            (void)co_yield ();
+            (void)co_yield();
     } while (co_worker() != there);
     moves += syscall(SYS_gettid) != before;
 }
@@ -142,7 +142,7 @@ static int probe(void *arg)
         co_ticket ticket;
 
         while ((ticket = atomic_exchange(&side[i].porter, 0)) == 0)
-            (void)co_yield ();
+            (void)co_yield();
         (void)co_unpark(ticket, 0);
     }
     return 0;

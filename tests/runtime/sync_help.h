@@ -21,7 +21,7 @@ static inline int64_t parked(void)
 static inline void until_parked(int64_t count)
 {
     while (parked() < count)
-        (void)co_yield ();
+        (void)co_yield();
 }
 
 /* Starts a member and lets it run until it sleeps. */

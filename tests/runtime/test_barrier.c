@@ -137,7 +137,7 @@ static int with_cancels(void *arg)
         for (int k = 0; k < CROWD; k++)
             CHECK(co_group_go(k % 2 ? &some : &others, pass, NULL) == 0);
         for (int k = 0; k < i % 5; k++)
-            (void)co_yield ();
+            (void)co_yield();
         co_group_cancel(&some);
         co_group_cancel(&others);
     }

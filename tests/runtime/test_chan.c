@@ -342,7 +342,7 @@ static int rounds(void *arg)
         for (int k = 0; k < RECEIVERS; k++)
             CHECK(co_group_go(&receivers, recv_many, NULL) == 0);
         for (int k = 0; k < i % 7; k++)
-            (void)co_yield ();
+            (void)co_yield();
         if (i % 3 == 1)
             co_group_cancel(&senders);
         if (i % 3 == 2) {

@@ -35,7 +35,7 @@ static int in_turn(void *arg)
         co_cond_signal(&cond);
         until(&noted_count, i);
         for (int k = 0; k < 10; k++)
-            (void)co_yield ();
+            (void)co_yield();
         CHECK(atomic_load(&noted_count) == i);
     }
     CHECK(co_group_wait(&group) == 0);
@@ -101,7 +101,7 @@ static int cancelled(void *arg)
     CHECK(co_mutex_lock(&mutex) == 0); /* the sleeper has let go of it */
     co_group_cancel(&group);
     for (int i = 0; i < 50; i++)
-        (void)co_yield ();
+        (void)co_yield();
     co_mutex_unlock(&mutex); /* now it may lock again, which nothing interrupts */
     CHECK(co_group_close(&group) == -ECANCELED);
     CHECK(atomic_load(&noted_count) == 0);

@@ -33,7 +33,7 @@ static int yield_and_fail(void *arg)
     (void)arg;
     for (int i = 0; i < 100; i++) {
         CHECK(open("/nonexistent/file", O_RDONLY | O_CLOEXEC) < 0 && errno == ENOENT);
-        CHECK(co_yield () == 0);
+        CHECK(co_yield() == 0);
         CHECK(close(-1) < 0 && errno == EBADF);
     }
     return 0;

@@ -113,7 +113,7 @@ static int freed_at_once(void *arg)
 
         CHECK(co_go(set_it, one) == 0);
         for (int k = 0; k < i % 4; k++)
-            (void)co_yield ();
+            (void)co_yield();
         CHECK(co_event_wait(one) == 0);
         free(one);
     }

@@ -25,7 +25,7 @@ static int sleep_long(void *arg)
 static int return_it(void *arg)
 {
     for (int i = 0; i < 3; i++)
-        (void)co_yield ();
+        (void)co_yield();
     atomic_fetch_add(&ended, 1);
     return number_of(arg);
 }
@@ -376,7 +376,7 @@ static int stay(void *arg)
 
     (void)arg;
     for (int i = 0; i < 50; i++) {
-        (void)co_yield ();
+        (void)co_yield();
         CHECK(co_worker() == worker);
     }
     atomic_fetch_add(&ended, 1);
@@ -509,7 +509,7 @@ static int races(void *arg)
             atomic_fetch_add(&running, 1);
         }
         for (int k = 0; k < i % 20; k++)
-            (void)co_yield ();
+            (void)co_yield();
         if (i % 4 == 0)
             on_plain_thread(cancel_it, &group);
         if (i % 4 == 1)

@@ -111,7 +111,7 @@ static int cancelled(void *arg)
     co_group_cancel(&group);
     until_parked(before + 1); /* in CO_LOCK */
     for (int i = 0; i < 50; i++)
-        (void)co_yield ();
+        (void)co_yield();
     CHECK(atomic_load(&guarded) == 0);
     co_mutex_unlock(&mutex);
     CHECK(co_group_close(&group) == 0);
@@ -159,7 +159,7 @@ static int work(void *arg)
         shared.counter++;
         atomic_fetch_add(&shared.locked, 1);
         if (i % 3 == 0)
-            (void)co_yield (); /* held over a call that suspends */
+            (void)co_yield(); /* held over a call that suspends */
         CHECK(atomic_fetch_sub(&shared.inside, 1) == 1);
         co_mutex_unlock(&mutex);
     }
@@ -174,7 +174,7 @@ static int rounds(void *arg)
         for (int k = 0; k < CROWD; k++)
             CHECK(co_group_go(&group, work, numbered(20)) == 0);
         for (int k = 0; k < i % 7; k++)
-            (void)co_yield ();
+            (void)co_yield();
         if (i % 3 == 0)
             co_group_cancel(&group);
         CHECK(co_group_wait(&group) == 0);

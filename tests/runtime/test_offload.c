@@ -85,7 +85,7 @@ static int go_on(void *arg)
     start(block_off, NULL);
     until(&begun, 1);
     for (int i = 0; i < 100; i++)
-        CHECK(co_yield () == 0);
+        CHECK(co_yield() == 0);
     CHECK(co_sleep(5 * CO_MS) == 0);
     CHECK(atomic_load(&count) == 0);
     atomic_store(&released, 1);

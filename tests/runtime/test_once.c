@@ -17,7 +17,7 @@ static int make(void *arg)
 {
     atomic_fetch_add(&tries, 1);
     for (int i = 0; i < 10; i++)
-        (void)co_yield (); /* let the others come */
+        (void)co_yield(); /* let the others come */
     made++;
     return number_of(arg);
 }

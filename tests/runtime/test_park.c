@@ -22,7 +22,7 @@ static co_ticket next_ticket(void)
     co_ticket ticket;
 
     while ((ticket = atomic_exchange(&published, 0)) == 0)
-        (void)co_yield ();
+        (void)co_yield();
     return ticket;
 }
 
@@ -71,7 +71,7 @@ static int hand_over(void *arg)
     ticket = next_ticket();
     CHECK(co_claim(ticket, 7));
     for (int i = 0; i < 200; i++)
-        (void)co_yield ();
+        (void)co_yield();
     CHECK(atomic_load(&sleepers_done) == 0); /* claimed is not woken */
     value = 42;
     co_finish(ticket);
@@ -105,7 +105,7 @@ static int park_twice(void *arg)
     (void)next_ticket();
     CHECK(!co_unpark(first, 5));
     for (int i = 0; i < 100; i++)
-        (void)co_yield ();
+        (void)co_yield();
     CHECK(atomic_load(&sleepers_done) == 1);
     return 0;
 }
@@ -428,7 +428,7 @@ static void wake_seat(int i)
     co_ticket ticket;
 
     while ((ticket = atomic_exchange(&seats[i], 0)) == 0)
-        (void)co_yield ();
+        (void)co_yield();
     CHECK(co_unpark(ticket, 0));
 }
 

@@ -154,14 +154,14 @@ static int one_turn(int i)
     if (write) {
         CHECK(atomic_fetch_add(&shared.writers, 1) == 0 && atomic_load(&shared.readers) == 0);
         shared.a++;
-        (void)co_yield ();
+        (void)co_yield();
         shared.b++;
         atomic_fetch_add(&shared.writes, 1);
         atomic_fetch_sub(&shared.writers, 1);
     } else {
         atomic_fetch_add(&shared.readers, 1);
         CHECK(atomic_load(&shared.writers) == 0 && shared.a == shared.b);
-        (void)co_yield ();
+        (void)co_yield();
         atomic_fetch_sub(&shared.readers, 1);
     }
     co_rwlock_unlock(&lock);
@@ -187,7 +187,7 @@ static int rounds(void *arg)
         for (int k = 0; k < CROWD; k++)
             CHECK(co_group_go(&group, work, numbered(20)) == 0);
         for (int k = 0; k < i % 7; k++)
-            (void)co_yield ();
+            (void)co_yield();
         if (i % 3 == 0)
             co_group_cancel(&group);
         CHECK(co_group_wait(&group) == 0);

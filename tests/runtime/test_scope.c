@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tests/runtime/test_scope.c - deadlines, grace and pins hold to the end of a block, and no longer. */
+/* tests/runtime/test_scope.c - deadlines, grace and pins hold to the end of a block. */
 #include <co/scope.h>
 
 #include "support/run.h"
@@ -217,7 +217,7 @@ static void say_goodbye(void *arg)
         CHECK(co_now() - begun < CO_SEC);
     }
     CHECK(co_sleep(CO_MS) == -ECANCELED);
-    CHECK(co_yield () == -ECANCELED);
+    CHECK(co_yield() == -ECANCELED);
     CHECK(co_go(say_goodbye, NULL) == -ECANCELED);
     atomic_fetch_add(&count, 1);
 }
@@ -288,7 +288,7 @@ static void move_about(void)
         if (i % 8 == 0)
             CHECK(co_sleep(20 * CO_US) == 0);
         else
-            CHECK(co_yield () == 0);
+            CHECK(co_yield() == 0);
         if (co_worker() != home)
             atomic_fetch_add(&moves, 1);
         home = co_worker();
@@ -311,11 +311,11 @@ static void stay_pinned(void *arg)
         int home = co_worker();
 
         for (int i = 0; !enough(i); i++) {
-            CHECK((i % 8 ? co_yield () : co_sleep(20 * CO_US)) == 0);
+            CHECK((i % 8 ? co_yield() : co_sleep(20 * CO_US)) == 0);
             CHECK(co_worker() == home);
             {
                 CO_PIN();
-                CHECK(co_yield () == 0);
+                CHECK(co_yield() == 0);
             }
             CHECK(co_worker() == home);
         }
@@ -330,7 +330,7 @@ static void born_pinned(void *arg)
 
     (void)arg;
     for (int i = 0; !enough(i); i++) {
-        CHECK((i % 8 ? co_yield () : co_sleep(20 * CO_US)) == 0);
+        CHECK((i % 8 ? co_yield() : co_sleep(20 * CO_US)) == 0);
         CHECK(co_worker() == home);
         CO_PIN();
     }

@@ -216,7 +216,7 @@ static int two_meet(void *arg)
             CHECK(co_group_go(&group, select_both, numbered(0)) == 0);
             until_parked(before + 1);
             for (int k = 0; k < 5; k++)
-                (void)co_yield ();
+                (void)co_yield();
             CHECK(atomic_load(&noted_count) == 0); /* nobody meets oneself */
         } else {
             CHECK(co_group_go(&group, select_both, numbered(0)) == 0);
@@ -373,7 +373,7 @@ static int with_cancels(void *arg)
         for (int k = 0; k < CROWD; k++)
             CHECK(co_group_go(k < CROWD / 2 ? &some : &others, cancelled_select, numbered(k)) == 0);
         for (int k = 0; k < i % 5; k++)
-            (void)co_yield ();
+            (void)co_yield();
         co_group_cancel(&some);
         co_group_cancel(&others);
         CHECK(co_group_wait(&some) == 0 && co_group_wait(&others) == 0);

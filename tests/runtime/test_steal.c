@@ -108,7 +108,7 @@ static int leave_a_timer(void *arg)
         atomic_store(&done_at, 0);
         begun = co_now();
         CHECK(co_go(sleep_and_note, NULL) == 0);
-        CHECK(co_yield () == 0); /* it parks, with its timer here most likely */
+        CHECK(co_yield() == 0); /* it parks, with its timer here most likely */
         compute(250 * CO_MS);
         CHECK(atomic_load(&done_at) - begun >= 20 * CO_MS);
         if (atomic_load(&done_at) - begun < best)

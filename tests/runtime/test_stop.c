@@ -35,7 +35,7 @@ static int stop_myself(void *arg)
     co_stop();
     CHECK(co_stopping());
     co_stop();
-    CHECK(co_yield () == 0); /* there is grace */
+    CHECK(co_yield() == 0); /* there is grace */
     return 7;
 }
 
@@ -167,7 +167,7 @@ static void sleep_for_ever(void *arg)
 
     CHECK(r == -ECANCELED);
     CHECK(co_sleep(1) == -ECANCELED);
-    CHECK(co_yield () == -ECANCELED);
+    CHECK(co_yield() == -ECANCELED);
     CHECK(co_park(publish_nothing, NULL, 0) == -ECANCELED);
     CHECK(co_offload(nothing, NULL, NULL) == -ECANCELED);
     CHECK(co_go(sleep_for_ever, NULL) == -ECANCELED);
@@ -177,7 +177,7 @@ static void sleep_for_ever(void *arg)
 static void yield_for_ever(void *arg)
 {
     (void)arg;
-    while (co_yield () == 0)
+    while (co_yield() == 0)
         continue;
     CHECK(co_check() == -ECANCELED);
     atomic_fetch_add(&cancelled, 1);
@@ -241,7 +241,7 @@ static int stop_then_start(void *arg)
         r = co_go(sleep_for_ever, (void *)1);
         if (r == 0)
             atomic_fetch_add(&count, 1);
-        (void)co_yield ();
+        (void)co_yield();
     }
     CHECK(r == -ECANCELED);
     return 0;

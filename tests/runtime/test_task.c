@@ -222,9 +222,9 @@ static void read_letter(void *arg)
     memcpy(&size, copy, sizeof size);
     for (uint16_t i = sizeof size; i < size; i++)
         CHECK(copy[i] == (unsigned char)(size * 7 + i));
-    (void)co_yield ();
+    (void)co_yield();
     memset(copy, 0, size); /* it is the coroutine's own */
-    (void)co_yield ();
+    (void)co_yield();
     for (uint16_t i = 0; i < size; i++)
         CHECK(copy[i] == 0);
     atomic_fetch_add(&count, 1);
@@ -290,7 +290,7 @@ static void use_stack(void *arg)
     int sum = dig(size - size / 4 - 12 * 1024);
 
     CHECK(sum > 0);
-    CHECK(co_yield () == 0);
+    CHECK(co_yield() == 0);
     atomic_fetch_add(&count, 1);
 }
 
@@ -348,7 +348,7 @@ static int start_too_many(void *arg)
             int r;
 
             while ((r = co_go(wait_to_end, (void *)i)) == -EAGAIN && round > 1)
-                (void)co_yield (); /* those of the round before may still be ending */
+                (void)co_yield(); /* those of the round before may still be ending */
             CHECK(r == 0);
         }
         CHECK(co_go(count_up, NULL) == -EAGAIN); /* the first function is one of the five */
@@ -360,10 +360,10 @@ static int start_too_many(void *arg)
             CHECK(co_unpark(tickets[i], 0));
         until(&count, 4);
         while (co_go(count_up, NULL) == -EAGAIN) /* counted until the very end */
-            (void)co_yield ();
+            (void)co_yield();
         until(&count, 5);
         while (co_go(count_up, NULL) == -EAGAIN)
-            (void)co_yield ();
+            (void)co_yield();
         until(&count, 6);
     }
     return 0;

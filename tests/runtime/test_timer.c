@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * tests/runtime/test_timer.c - the heap of deadlines, with coroutines that nobody runs: records of
- * our own, whose words say "about to be parked", so that a claim can be won but makes nothing ready.
+ * our own, whose words say "about to be parked", so that a claim can be won but readies nobody.
  */
 #include "timer.h"
 

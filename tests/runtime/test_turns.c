@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/runtime/test_turns.c - who runs when and where: yielding, the budget, sleeping, staying with
- * a worker.
+ * tests/runtime/test_turns.c - who runs when and where: yielding, the budget, sleeping, staying.
  */
 #include <co/task.h>
 
@@ -39,7 +38,7 @@ static void run_laps(void *arg)
         }
         if (i + 1 - behind > atomic_load(&worst_lead))
             atomic_store(&worst_lead, i + 1 - behind);
-        CHECK(co_yield () == 0);
+        CHECK(co_yield() == 0);
     }
 }
 
@@ -77,7 +76,7 @@ static void long_laps(void *arg)
     for (int i = 0; i < LONG_LAPS; i++) {
         compute(300 * CO_US);
         atomic_fetch_add(mine, 1);
-        CHECK(co_yield () == 0);
+        CHECK(co_yield() == 0);
     }
     atomic_fetch_add(&waiting, 1);
 }
@@ -86,7 +85,7 @@ static void yield_long(int times)
 {
     for (int i = 0; i < times; i++) {
         compute(300 * CO_US);
-        CHECK(co_yield () == 0);
+        CHECK(co_yield() == 0);
     }
 }
 
@@ -250,7 +249,7 @@ static int sleep_none(void *arg)
         CO_DEADLINE(-1);
         CHECK(co_sleep(0) == -ETIMEDOUT);
         CHECK(co_sleep(CO_MS) == -ETIMEDOUT);
-        CHECK(co_yield () == -ETIMEDOUT);
+        CHECK(co_yield() == -ETIMEDOUT);
     }
     return 0;
 }
@@ -320,7 +319,7 @@ static void stay(void *arg)
         if (i % 10 == 0)
             CHECK(co_sleep(100 * CO_US) == 0);
         else
-            CHECK(co_yield () == 0);
+            CHECK(co_yield() == 0);
     }
     atomic_fetch_add(&count, 1);
 }

@@ -90,7 +90,7 @@ static inline int stolen_repeat(bool woken, int64_t computing, struct stolen_rep
             return -1;
     }
     while (woken && atomic_load(&stolen.parked) < STOLEN_COUNT)
-        (void)co_yield ();
+        (void)co_yield();
     (void)co_sleep(20 * CO_MS); /* the other one falls asleep */
     me = co_worker();
     report.by_stealing = -stolen_stat("stolen");
@@ -113,7 +113,7 @@ static inline int stolen_repeat(bool woken, int64_t computing, struct stolen_rep
     report.steals += stolen_stat("steals");
     report.injected += stolen_stat("injected");
     while (atomic_load(&stolen.ran) < STOLEN_COUNT)
-        (void)co_yield ();
+        (void)co_yield();
     *ret_report = report;
     return 0;
 }

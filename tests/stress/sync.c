@@ -83,7 +83,7 @@ static int lock(struct world *world, uint32_t chance)
         return r;
     before = world->under_mutex;
     if (chance % 4 == 0)
-        (void)co_yield ();
+        (void)co_yield();
     world->under_mutex = before + 1;
     atomic_fetch_add(&world->locked, 1);
     co_mutex_unlock(&world->mutex);
@@ -118,7 +118,7 @@ static int read_or_write(struct world *world, uint32_t chance)
     else if (world->left != world->right)
         fail("a reader beside a writer", world->left, world->right);
     if (chance % 8 < 2)
-        (void)co_yield ();
+        (void)co_yield();
     if (write) {
         world->right++;
         atomic_fetch_add(&world->written, 1);
@@ -135,7 +135,7 @@ static int take(struct world *world, uint32_t chance)
         return r;
     atomic_fetch_add(&world->taken, 1);
     if (chance % 4 == 0)
-        (void)co_yield ();
+        (void)co_yield();
     atomic_fetch_add(&world->given, 1);
     co_sem_give(&world->sem, 1);
     return 0;
@@ -217,7 +217,7 @@ static int pass(struct world *world, uint32_t chance)
 static int make(void *arg)
 {
     struct world *world = arg;
-    int r = co_yield ();
+    int r = co_yield();
 
     if (r == 0)
         world->made++;

@@ -77,7 +77,7 @@ static inline void start(co_fn *fn, void *arg)
 static inline void until(const _Atomic int *counter, int value)
 {
     while (atomic_load(counter) < value)
-        (void)co_yield ();
+        (void)co_yield();
 }
 
 /* Computes, without a call that could suspend. */
