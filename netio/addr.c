@@ -57,7 +57,7 @@ static int parse_host(const char *text, size_t len, struct co__endpoint *endpoin
         addr->in6.sin6_port = htons(endpoint->port);
         addr->len = sizeof addr->in6;
         host[0] = '\0';
-    } else if (bracketed || strchr(host, ':')) {
+    } else if (bracketed || strpbrk(host, ":[]")) {
         return -EINVAL;
     } else if (inet_pton(AF_INET, host, &addr->in4.sin_addr) == 1) {
         addr->in4.sin_family = AF_INET;
