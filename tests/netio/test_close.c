@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* tests/netio/test_close.c - closing, hanging up, and who learns of it. */
+#include "slot.h"
+
 #include "netio/world.h"
 
 TestSuite(close, .timeout = 30);
@@ -39,6 +41,20 @@ static void wait_in_call(void *arg)
     atomic_fetch_add(&count, 1);
 }
 
+/* Waits until calls are under way in these directions. */
+static void until_inside(int fd, unsigned bits)
+{
+    int r;
+    struct co__slot *slot = co__slot_enter(fd, 0, &r);
+
+    CHECK(slot != NULL);
+    while (slot && (__atomic_load_n(&slot->users, __ATOMIC_SEQ_CST /* a look */) & bits) != bits)
+        (void)co_yield();
+    if (slot)
+        co__slot_leave(slot, 0);
+    let_wait();
+}
+
 /* Ends what waits by closing, or by hanging up and then closing. */
 static int end_calls(void *arg)
 {
@@ -53,8 +69,7 @@ static int end_calls(void *arg)
         atomic_store(&count, 0);
         start(wait_in_call, &reader);
         start(wait_in_call, &writer);
-        until_polled(pair.plain, POLLIN);
-        let_wait();
+        until_inside(fd, CO__SLOT_READING | CO__SLOT_WRITING);
         CHECK(atomic_load(&count) == 0);
         if (hang) {
             char byte;
@@ -105,7 +120,7 @@ static int end_accept(void *arg)
 
         atomic_store(&count, 0);
         start(wait_in_call, &waiter);
-        let_wait();
+        until_inside(lfd, CO__SLOT_READING);
         CHECK(atomic_load(&count) == 0);
         CHECK((i % 2 ? co_hangup(lfd) : co_close(lfd)) == 0);
         until(&count, 1);
@@ -195,8 +210,8 @@ Test(close, a_guard_closes_at_the_end_of_the_block_unless_the_descriptor_was_tak
 /* ---- numbers are used again ---- */
 
 /*
- * A connection is closed with an event on its way, and its number is somebody else's at once: the new
- * one must not take the event for its own, nor miss one of its own.
+ * A connection is closed with an event on its way, and its number is somebody else's at once: the
+ * new one must not take the event for its own, nor miss one of its own.
  */
 static int reuse_numbers(void *arg)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/netio/world.h - what the tests of sockets share: a listener, pairs of connected sockets, and
- * plain sockets of the kernel for the peer whose every move a test wants to make itself.
+ * tests/netio/world.h - what the tests of sockets share: a listener, pairs of connected sockets,
+ * and plain sockets of the kernel for the peer whose every move a test wants to make itself.
  */
 #ifndef TESTS_NETIO_WORLD_H
 #define TESTS_NETIO_WORLD_H
@@ -99,7 +99,7 @@ static inline void until_arrived(int fd, size_t len)
         (void)co_yield();
 }
 
-/* Waits until poll(2) sees all of these events; for the kernel to have done what was asked of it. */
+/* Waits until poll(2) sees all of these events: the kernel has done what was asked of it. */
 static inline void until_polled(int fd, short events)
 {
     struct pollfd p = {.fd = fd, .events = events};

@@ -341,7 +341,7 @@ static int start_computing(void *arg)
     return 0;
 }
 
-/* In a child, as a runtime that was given up cannot be taken down. Exit status 0: as it should be. */
+/* In a child, as a runtime that was given up cannot be taken down. Returns: its exit status. */
 static int give_up(int error_fd)
 {
     struct co_conf conf = settings(2);
