@@ -158,12 +158,12 @@ static void borrow(void *arg)
 
 static int borrow_by_theft(void *arg)
 {
-    int here;
+    CO_PIN(); /* the connection is to live here */
+    int here = co_worker();
 
     (void)arg;
     make(NULL);
     CHECK(use() == 1);
-    here = co_worker();
     start(borrow, NULL);
     while (get(&borrower_done) == 0) /* computes: only the other worker can run the borrower */
         continue;
