@@ -207,6 +207,27 @@ static co_ticket expire_first(struct co__heap *heap, int64_t now)
     return 0;
 }
 
+/* Whether the earliest node has been left behind. A hint: the step that follows decides. */
+static bool is_stale(const struct co__heap_item *item)
+{
+    /* relaxed, both: a hint. */
+    uint64_t word = atomic_load_explicit(&item->co->word, memory_order_relaxed);
+    int64_t until = atomic_load_explicit(&item->co->until, memory_order_relaxed);
+
+    return (word & CO__CLAIMED) || until > item->time;
+}
+
+void co__heap_trim(struct co__heap *heap)
+{
+    if (co__heap_next(heap) == CO_NEVER)
+        return;
+    co_latch_take(&heap->lock);
+    for (int i = 0; i < BATCH && heap->count > 0 && is_stale(&heap->items[0]); i++)
+        (void)expire_first(heap, INT64_MIN); /* as if it were due, but nobody's time has come */
+    set_next(heap);
+    co_latch_give(&heap->lock);
+}
+
 int co__heap_expire(struct co__heap *heap, int64_t now, bool try_only)
 {
     int expired = 0;

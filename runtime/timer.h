@@ -60,6 +60,12 @@ void co__timer_arm(struct co__heap *own, struct co__coro *co, int64_t until);
 int co__heap_expire(struct co__heap *heap, int64_t now, bool try_only);
 
 /*
+ * Takes nodes off the top that no longer mean anything (their coroutine is not parked, or until
+ * later), so that they wake nobody who goes to sleep now. Threads: the owner.
+ */
+void co__heap_trim(struct co__heap *heap);
+
+/*
  * Returns: when the earliest node is due, CO_NEVER if there is none. Threads: any. Orders:
  * seq_cst.
  */

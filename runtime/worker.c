@@ -583,6 +583,7 @@ static void nap(struct co__worker *w)
     /* relaxed: for the watchdog, to see who sleeps for long. */
     atomic_store_explicit(&w->naps, atomic_load_explicit(&w->naps, memory_order_relaxed) + 1,
                           memory_order_relaxed);
+    co__heap_trim(&w->timers);
     n = co__poll_wait(w, events, sleep_time(w));
     set_state(w, CO__RUNNING);
     w->searching = co__idle_leave(&co__rt.idle, w->index, false);
