@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* tests/netio/test_listen.c - listening, accepting fairly, serving, running out of descriptors. */
 #include "netio/world.h"
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 TestSuite(listen, .timeout = 30);
 
@@ -323,6 +325,80 @@ Test(listen, those_who_queue_when_the_stop_comes_are_still_served)
     for (int i = 0; i < 3; i++)
         cr_assert_eq(recv(silent_plain[i], buf, 5, MSG_WAITALL), 5);
     cr_assert_eq(count, 3);
+}
+
+/* ---- idle ---- */
+
+static int wait_for_somebody(void *arg)
+{
+    char address[64];
+    int lfd = listen_here(address);
+
+    CHECK(co_go_fd(serve, lfd) == 0);
+    for (int i = 0; i < 20; i++)
+        exchange(address);
+    CHECK(write(*(int *)arg, "x", 1) == 1); /* from here on nobody comes */
+    return 0;
+}
+
+/* The context switches of all threads of a process so far. */
+static long switches(pid_t pid)
+{
+    char path[300], line[256];
+    struct dirent *entry;
+    long total = 0;
+    DIR *dir;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    dir = opendir(path);
+    while (dir && (entry = readdir(dir)) != NULL) {
+        FILE *file;
+
+        (void)snprintf(path, sizeof path, "/proc/%d/task/%.16s/status", (int)pid, entry->d_name);
+        file = fopen(path, "r");
+        while (file && fgets(line, sizeof line, file)) {
+            const char *text = strstr(line, "ctxt_switches:");
+
+            if (text)
+                total += strtol(text + 14, NULL, 10);
+        }
+        if (file)
+            (void)fclose(file);
+    }
+    if (dir)
+        (void)closedir(dir);
+    return total;
+}
+
+Test(listen, nobody_stirs_in_an_idle_server)
+{
+    struct co_conf conf = settings(3);
+    struct timespec rest = {.tv_nsec = 200000000}, second = {.tv_sec = 1};
+    int fds[2];
+    long before, after;
+    pid_t pid;
+    char byte;
+
+#ifdef CO_TEST_TSAN
+    cr_skip_test("ThreadSanitizer has a thread of its own that stirs");
+#endif
+    if (chaotic())
+        cr_skip_test("fault points are not idle");
+    cr_assert_eq(pipe(fds), 0);
+    pid = fork();
+    if (pid == 0) {
+        conf.threads = 3;
+        _exit(co_run_with(&conf, wait_for_somebody, &fds[1]) != 0);
+    }
+    cr_assert_eq(read(fds[0], &byte, 1), 1);
+    (void)nanosleep(&rest, NULL);
+    before = switches(pid);
+    (void)nanosleep(&second, NULL);
+    after = switches(pid);
+    (void)kill(pid, SIGKILL);
+    (void)waitpid(pid, NULL, 0);
+    cr_assert_gt(before, 0);
+    cr_assert_eq(after - before, 0, "%ld context switches in a second", after - before);
 }
 
 /* ---- out of descriptors ---- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tests/netio/test_when.c - co_go_when: a coroutine that is born when a descriptor has something. */
+/* tests/netio/test_when.c - co_go_when: a coroutine that begins when a descriptor has something. */
 #include "netio/world.h"
 
 TestSuite(when, .timeout = 30);

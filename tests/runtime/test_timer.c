@@ -137,6 +137,34 @@ Test(timer, an_old_node_does_not_end_a_park_without_a_deadline, .init = set_up, 
     cr_assert_eq(co__heap_expire(&b, 3000, false), 1);
 }
 
+Test(timer, nodes_that_were_left_behind_are_trimmed_before_a_sleep, .init = set_up,
+     .fini = tear_down)
+{
+    co__heap_trim(&a);
+    park(0, 1000, &a); /* woken in time */
+    wake(0);
+    park(1, 2000, &a); /* and parked again until later */
+    wake(1);
+    park(1, 9000, &a);
+    park(2, 3000, &a); /* still parked */
+    park(3, 4000, &a); /* woken, but behind one that counts */
+    wake(3);
+    cr_assert_eq(co__heap_next(&a), 1000);
+    co__heap_trim(&a);
+    cr_assert_eq(co__heap_next(&a), 3000);
+    cr_assert_null(place(0));
+    cr_assert_eq(place(1), &a);
+    cr_assert_eq(result(1), 0);
+    co__heap_trim(&a);
+    cr_assert_eq(co__heap_next(&a), 3000);
+    cr_assert_eq(co__heap_expire(&a, 3000, false), 1);
+    cr_assert_eq(result(2), -ETIMEDOUT);
+    co__heap_trim(&a);
+    cr_assert_eq(co__heap_next(&a), 9000);
+    cr_assert_eq(co__heap_expire(&a, 9000, false), 1);
+    cr_assert_eq(result(1), -ETIMEDOUT);
+}
+
 Test(timer, a_heap_that_somebody_holds_is_left_alone_by_a_rescuer, .init = set_up,
      .fini = tear_down)
 {
@@ -242,6 +270,8 @@ Test(timer, agrees_with_a_reference_over_random_parks_wakes_and_migrations, .ini
         for (int i = 0; i < 20; i++)
             do_something(now);
         now += dice() % 50;
+        if (dice() % 4 == 0)
+            co__heap_trim(dice() % 2 ? &a : &b);
         expired = co__heap_expire(&a, now, false) + co__heap_expire(&b, now, false);
         cr_assert_eq(compare(now), expired);
         ended += expired;
@@ -266,6 +296,7 @@ static void *expire_always(void *arg)
 
         (void)co__heap_expire(&a, now, false);
         (void)co__heap_expire(&b, now, true);
+        co__heap_trim(now % 2 ? &a : &b);
     }
     return NULL;
 }
