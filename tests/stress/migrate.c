@@ -4,9 +4,10 @@
  *
  * PAIRS connections over loopback, their sockets pinned to different loops. On each, one coroutine
  * writes a known stream, another reads it back from an echo server and checks every byte; reads and
- * writes have short deadlines that often pass, and others hang connections up in the midst. A
- * connection that ends is followed by a new one. Under CO_CHAOS=seed (test builds) every suspension
- * may move the coroutine to another worker.
+ * writes have short deadlines that often pass, and others hang connections up in the midst. Some
+ * carry urgent data, some are reset, some send their end together with their last bytes. A connection
+ * that ends is followed by a new one. Under CO_CHAOS=seed (test builds) every suspension may move the
+ * coroutine to another worker, and a delivery may be held up between fetch and CAS.
  *
  * Checked: what is read is, byte for byte, what was written; what ends early ends with one of the
  * errors that it may end with; nothing hangs (SIGALRM would kill the program); everything ends, and
@@ -30,6 +31,7 @@ static int seconds = 2, pairs = 200, workers = 4;
 static int64_t end_at;
 static char address[64];
 static _Atomic uint64_t bytes, moves, timeouts, hangups, connections, failures;
+static _Atomic uint64_t resets, urgent, ends;
 static _Atomic int live;
 
 static void fail(const char *what, long long a, long long b)
@@ -96,8 +98,37 @@ struct wire {
     uint64_t length;
     _Atomic uint64_t written;
     _Atomic int done;
-    bool hang;
+    enum { WHOLE, HANG, END, URGENT, RESET } kind;
 };
+
+static const char kinds[6] = {HANG, END, URGENT, HANG, RESET, WHOLE};
+
+/* In the midst of the stream. */
+static void disturb(struct wire *wire)
+{
+    struct linger hard = {.l_onoff = 1, .l_linger = 0};
+
+    switch (wire->kind) {
+    case RESET: /* by the owner's close */
+        atomic_fetch_add(&resets, 1);
+        (void)setsockopt(wire->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+        if (co_hangup(wire->fd) < 0)
+            fail("hang-up", 0, 0);
+        break;
+    case HANG:
+        atomic_fetch_add(&hangups, 1);
+        if (co_hangup(wire->fd) < 0)
+            fail("hang-up", 0, 0);
+        break;
+    case URGENT: /* a byte that is not in the stream; if there is no room, then not */
+        if (send(wire->fd, "!", 1, MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL) == 1)
+            atomic_fetch_add(&urgent, 1);
+        break;
+    case WHOLE:
+    case END:
+        break;
+    }
+}
 
 static void writer(void *arg)
 {
@@ -105,6 +136,7 @@ static void writer(void *arg)
     uint32_t seed = (uint32_t)wire->stream * 2654435761U + 1;
     unsigned char buf[CHUNK_MAX];
     uint64_t offset = 0;
+    bool disturbed = false;
 
     while (offset < wire->length) {
         size_t len = dice(&seed) % CHUNK_MAX + 1;
@@ -122,12 +154,13 @@ static void writer(void *arg)
             break;
         }
         offset += len;
-        if (wire->hang && offset > wire->length / 2) {
-            atomic_fetch_add(&hangups, 1);
-            if (co_hangup(wire->fd) < 0)
-                fail("hang-up", 0, 0);
+        if (!disturbed && offset > wire->length / 2) {
+            disturbed = true;
+            disturb(wire);
         }
     }
+    if (wire->kind == END && co_shutdown(wire->fd, SHUT_WR) < 0)
+        fail("shutdown", 0, 0);
     atomic_fetch_add(&wire->done, 1);
 }
 
@@ -158,7 +191,7 @@ static void reader(void *arg)
         ssize_t n = recv_in_pieces(wire->fd, buf, sizeof buf);
 
         if (n <= 0) {
-            if (!may_end(n) || !wire->hang)
+            if (!may_end(n) || (wire->kind != HANG && wire->kind != RESET))
                 fail("reader: recv", n, (long long)offset);
             break;
         }
@@ -173,13 +206,20 @@ static void reader(void *arg)
         if (offset > atomic_load(&wire->written))
             fail("reader: more than was written", (long long)offset, 0);
     }
+    if (wire->kind == END && offset == wire->length) { /* the server has seen our end, and ends */
+        ssize_t n = recv_in_pieces(wire->fd, buf, sizeof buf);
+
+        if (n != 0)
+            fail("reader: no end", n, (long long)offset);
+        atomic_fetch_add(&ends, 1);
+    }
     atomic_fetch_add(&wire->done, 1);
 }
 
 static void one_connection(uint64_t stream)
 {
     CO_FD(fd, co_connect(address));
-    struct wire wire = {.fd = fd, .stream = stream, .hang = stream % 3 == 0};
+    struct wire wire = {.fd = fd, .stream = stream, .kind = kinds[stream % 6]};
     uint32_t seed = (uint32_t)stream * 7919 + 1;
 
     if (fd < 0) {
@@ -270,12 +310,12 @@ int main(int argc, char **argv)
     after = open_descriptors();
     if (after > before + 8) /* libuv's pool keeps a few for the process */
         fail("descriptors left", before, after);
-    printf(
-        "migrate: %d pairs, %d workers, %d s: %llu connections, %llu bytes, %llu moves, "
-        "%llu deadlines, "
-        "%llu hang-ups, result %d, %llu failures\n",
-        pairs, workers, seconds, (unsigned long long)connections, (unsigned long long)bytes,
-        (unsigned long long)moves, (unsigned long long)timeouts, (unsigned long long)hangups, r,
-        (unsigned long long)failures);
+    printf("migrate: %d pairs, %d workers, %d s: %llu connections, %llu bytes, %llu moves, "
+           "%llu deadlines, "
+           "%llu hang-ups, %llu resets, %llu urgent, %llu ends, result %d, %llu failures\n",
+           pairs, workers, seconds, (unsigned long long)connections, (unsigned long long)bytes,
+           (unsigned long long)moves, (unsigned long long)timeouts, (unsigned long long)hangups,
+           (unsigned long long)resets, (unsigned long long)urgent, (unsigned long long)ends, r,
+           (unsigned long long)failures);
     return r < 0 || failures > 0;
 }
