@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * doors.c - model of the latch and of the door for plain threads: runtime/latch.c with co/latch.h, and
- * runtime/outside.c themselves.
+ * doors.c - model of the latch and of the door for plain threads: runtime/latch.c with co/latch.h,
+ * and runtime/outside.c themselves.
  *
- * latch:   0 free -> 1 held -> 0; who finds it held makes it 2 and sleeps while it is 2; who gives back
- *          a 2 wakes one. Three threads take it, one of them by trying, and touch what it guards.
- * outside: a plain thread counts itself, then looks whether the door is open; the runtime closes the
- *          door, then waits until nobody is inside, then is gone. Two threads call in twice, one ends
- *          the runtime.
+ * latch:   0 free -> 1 held -> 0; who finds it held makes it 2 and sleeps while it is 2; who gives
+ *          back a 2 wakes one. Three threads take it, one of them by trying, and touch what it
+ *          guards.
+ * outside: a plain thread counts itself, then looks whether the door is open; the runtime closes
+ * the
+ *          door, then waits until nobody is inside, then is gone. Two threads call in twice, one
+ *          ends the runtime.
  *
- * Checked: never two inside; nobody sleeps for ever; what one wrote under the latch the next sees; a call
- * that was let in never meets a runtime that is gone, and what it did is seen by the end.
+ * Checked: never two inside; nobody sleeps for ever; what one wrote under the latch the next sees;
+ * a call that was let in never meets a runtime that is gone, and what it did is seen by the end.
  * Not covered: the fairness of the latch; several lives of a runtime one after the other.
  */
 #include "futex.h"

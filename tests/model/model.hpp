@@ -13,6 +13,7 @@
 #ifndef TESTS_MODEL_MODEL_HPP
 #define TESTS_MODEL_MODEL_HPP
 
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -20,6 +21,7 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
@@ -44,6 +46,26 @@ struct run;
 
 /* What a run does first, in its own process. */
 static void (*prepare)(run const &);
+
+/* A mutant may also loop for ever between two steps: no execution takes seconds of the processor. */
+static unsigned long executions_begun;
+
+static void mind_hang(int)
+{
+    static unsigned long before = ~0ul;
+
+    if (before == executions_begun)
+        abort();
+    before = executions_begun;
+}
+
+static void watch_for_hangs()
+{
+    struct itimerval every = {{4, 0}, {4, 0}};
+
+    signal(SIGVTALRM, mind_hang);
+    setitimer(ITIMER_VIRTUAL, &every, NULL);
+}
 
 /* The mutant and the scenario of this process. 0 is the protocol as it is meant. */
 static int mutant_now;
@@ -293,7 +315,6 @@ class wanderer : public rl::scheduler<wanderer<N>, rl::scheduler_thread_info, N>
 };
 
 /* Relacy runs a bounded search to its end, however long that is; this ends it early. */
-static unsigned long executions_begun;
 static unsigned long executions_allowed;
 
 template <typename T> struct capped : T {
@@ -376,6 +397,7 @@ template <typename T> class driver
     {
         verdict sum = verdict();
 
+        watch_for_hangs();
         if (prepare)
             prepare(c.what);
         mutant_now = c.what.mutant;
@@ -432,7 +454,8 @@ template <typename T> class driver
         if (n != static_cast<ssize_t>(sizeof(v))) {
             /* A mutant that corrupts memory is caught; one that did not run proves nothing. */
             v.passed = c.what.mutant != 0 && !WIFSIGNALED(status);
-            snprintf(v.why, sizeof(v.why), WIFSIGNALED(status) ? "it crashed" : "it did not run");
+            snprintf(v.why, sizeof(v.why),
+                     WIFSIGNALED(status) ? "it crashed or hung" : "it did not run");
         }
         good = v.passed == (c.what.mutant == 0);
         if (good)

@@ -23,7 +23,7 @@ namespace model
 /* The shared objects of this execution: addresses, and what stands for them in Relacy. */
 class world
 {
-    enum { ATOMICS = 64, SPARE = 16, PLAINS = 64, LATCHES = 8, GATES = 4, SLOTS = 4096 };
+    enum { ATOMICS = 72, SPARE = 24, PLAINS = 64, LATCHES = 16, GATES = 4, SLOTS = 4096 };
     enum kind { NOTHING, ATOMIC, PLAIN, LATCH, IGNORED, KINDS };
 
     struct entry {
@@ -118,7 +118,7 @@ class world
 
         if (e.kind == NOTHING) {
             if (spares == SPARE) {
-                fprintf(stderr, "too many atomics that the model has not named\n");
+                fprintf(stderr, "too many atomics that the model has not named, such as %p\n", p);
                 _exit(2);
             }
             e.kind = ATOMIC;
@@ -131,9 +131,10 @@ class world
     {
         entry &e = find(p);
 
-        if (e.kind != LATCH) {
-            fprintf(stderr, "a latch that the model has not named\n");
-            _exit(2);
+        if (e.kind == NOTHING) { /* one that no model has named */
+            RL_VERIFY(count[LATCH] < LATCHES);
+            e.kind = LATCH;
+            e.index = count[LATCH]++;
         }
         return latches[e.index];
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * latch.h - takes the place of co/latch.h: one step of the simulator instead of several. The model of
- * the latch itself asks for the real one.
+ * latch.h - takes the place of co/latch.h: one step of the simulator instead of several. The model
+ * of the latch itself asks for the real one.
  */
 #ifdef MODEL_REAL_LATCH
 #include_next <co/latch.h>
