@@ -88,8 +88,8 @@ static void hop(int there)
 {
     long before = syscall(SYS_gettid);
 
-    /* Not there yet: the porter was on his way back to sleep, or so fast that the sleeper's own worker
-     * had to make it ready. */
+    /* Not there yet: the porter was on his way back to sleep, or so fast that the worker that the
+     * sleeper was leaving had to make it ready. */
     do {
         int r = co_park(call_porter, &there, 0);
 

@@ -252,7 +252,7 @@ static void never(int conn, void *arg)
     CO_FD(fd, conn);
 
     (void)arg;
-    CHECK(!"a silent connection is not begun with");
+    CHECK(fd < 0 && "a silent connection is not begun with");
 }
 
 static int result_of_serve = 1;

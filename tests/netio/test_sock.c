@@ -487,7 +487,7 @@ static int two_writers(void *arg)
         ssize_t n = recv(pair.plain, buf, sizeof buf, MSG_DONTWAIT);
 
         if (n > 0 && memcmp(buf, big + done, (size_t)n) != 0)
-            CHECK(!"the bytes that were sent");
+            CHECK(false && "the bytes that were sent");
         if (n > 0)
             done += (size_t)n;
         (void)co_yield(); /* a slow reader */

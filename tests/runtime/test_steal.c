@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * tests/runtime/test_steal.c - stealing is real. The counts hold on every machine; for the times, a
- * repetition that a busy machine has spoilt may be tried again. tests/stress/stealing.c does more, and
- * allows for nothing.
+ * repetition that a busy machine has spoilt is tried again. tests/stress/stealing.c is stricter.
  */
 #include "stress/stolen.h"
 #include "support/run.h"

@@ -3,8 +3,8 @@
  * descriptors [SECONDS] - a server that has run out of descriptors, with clients in its queue.
  *
  * The server echoes, under a low RLIMIT_NOFILE; a child process opens more connections than it can
- * take, and judges: the server must not spin, those who are connected must be served all the time, and
- * when one of them leaves, the next in the queue must be served within 150 ms.
+ * take, and judges: the server must not spin, those who are connected must be served all the time,
+ * and when one of them leaves, the next in the queue must be served within 150 ms.
  */
 #include <arpa/inet.h>
 #include <co/conf.h>

@@ -5,9 +5,9 @@
  * PAIRS connections over loopback, their sockets pinned to different loops. On each, one coroutine
  * writes a known stream, another reads it back from an echo server and checks every byte; reads and
  * writes have short deadlines that often pass, and others hang connections up in the midst. Some
- * carry urgent data, some are reset, some send their end together with their last bytes. A connection
- * that ends is followed by a new one. Under CO_CHAOS=seed (test builds) every suspension may move the
- * coroutine to another worker, and a delivery may be held up between fetch and CAS.
+ * carry urgent data, some are reset, some send their end together with their last bytes. A
+ * connection that ends is followed by a new one. Under CO_CHAOS=seed (test builds) every suspension
+ * may move the coroutine to another worker, and a delivery be held up between fetch and CAS.
  *
  * Checked: what is read is, byte for byte, what was written; what ends early ends with one of the
  * errors that it may end with; nothing hangs (SIGALRM would kill the program); everything ends, and
@@ -92,16 +92,18 @@ static void echo(int conn, void *arg)
 }
 
 /* One connection: shared by its writer, its reader and whoever hangs it up. */
+enum wire_kind { WHOLE, HANG, END, URGENT, RESET };
+
 struct wire {
     int fd;
     uint64_t stream;
     uint64_t length;
     _Atomic uint64_t written;
     _Atomic int done;
-    enum { WHOLE, HANG, END, URGENT, RESET } kind;
+    enum wire_kind kind;
 };
 
-static const char kinds[6] = {HANG, END, URGENT, HANG, RESET, WHOLE};
+static const enum wire_kind kinds[6] = {HANG, END, URGENT, HANG, RESET, WHOLE};
 
 /* In the midst of the stream. */
 static void disturb(struct wire *wire)

@@ -96,7 +96,7 @@ static inline int64_t stat_of(const char *name)
         if (strcmp(co_stat_name(i), name) == 0)
             return co_stat_total(i);
     }
-    CHECK(!"a statistic of that name");
+    CHECK(false && "a statistic of that name");
     return 0;
 }
 
