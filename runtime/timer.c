@@ -217,15 +217,27 @@ static bool is_stale(const struct co__heap_item *item)
     return (word & CO__CLAIMED) || until > item->time;
 }
 
+bool co__heap_is_stale(struct co__heap *heap)
+{
+    bool stale;
+
+    if (co__heap_next(heap) == CO_NEVER)
+        return false;
+    co_latch_take(&heap->lock);
+    stale = heap->count > 0 && is_stale(&heap->items[0]);
+    co_latch_give(&heap->lock);
+    return stale;
+}
+
 void co__heap_trim(struct co__heap *heap)
 {
-    if (co__heap_next(heap) == CO_NEVER)
-        return;
-    co_latch_take(&heap->lock);
-    for (int i = 0; i < BATCH && heap->count > 0 && is_stale(&heap->items[0]); i++)
-        (void)expire_first(heap, INT64_MIN); /* as if it were due, but nobody's time has come */
-    set_next(heap);
-    co_latch_give(&heap->lock);
+    while (co__heap_is_stale(heap)) {
+        co_latch_take(&heap->lock);
+        for (int i = 0; i < BATCH && heap->count > 0 && is_stale(&heap->items[0]); i++)
+            (void)expire_first(heap, INT64_MIN); /* as if it were due, but nobody's time has come */
+        set_next(heap);
+        co_latch_give(&heap->lock);
+    }
 }
 
 int co__heap_expire(struct co__heap *heap, int64_t now, bool try_only)

@@ -60,9 +60,12 @@ void co__timer_arm(struct co__heap *own, struct co__coro *co, int64_t until);
 int co__heap_expire(struct co__heap *heap, int64_t now, bool try_only);
 
 /*
- * Takes nodes off the top that no longer mean anything (their coroutine is not parked, or until
- * later), so that they wake nobody who goes to sleep now. Threads: the owner.
+ * Whether the earliest node was left behind: its coroutine is not parked, or until later. A hint.
+ * Threads: the owner.
  */
+bool co__heap_is_stale(struct co__heap *heap);
+
+/* Takes nodes that were left behind off the top, so that they wake nobody. Threads: the owner. */
 void co__heap_trim(struct co__heap *heap);
 
 /*

@@ -29,6 +29,7 @@ enum {
     INJECTED_MAX = 128, /* taken from the injector at once, at most: half of a deque */
 };
 #define LOOK_EVERY (200 * CO_US)
+#define SETTLE     (50 * CO_MS)
 #define UV_EVERY   (1 * CO_MS)
 /*
  * Backlogs, in time: half of one is taken, and the trip costs some 20 us; a sleeper comes only
@@ -552,6 +553,9 @@ static int64_t sleep_time(struct co__worker *w)
 
     if (left < 0)
         left = 0;
+    /* A busy worker will use the node again in a moment; one that comes to rest sweeps it up. */
+    if (left > SETTLE && co__heap_is_stale(&w->timers))
+        left = SETTLE;
     return uv >= 0 && uv * CO_MS < left ? uv * CO_MS : left;
 }
 
@@ -583,8 +587,9 @@ static void nap(struct co__worker *w)
     /* relaxed: for the watchdog, to see who sleeps for long. */
     atomic_store_explicit(&w->naps, atomic_load_explicit(&w->naps, memory_order_relaxed) + 1,
                           memory_order_relaxed);
-    co__heap_trim(&w->timers);
     n = co__poll_wait(w, events, sleep_time(w));
+    if (n == 0)
+        co__heap_trim(&w->timers);
     set_state(w, CO__RUNNING);
     w->searching = co__idle_leave(&co__rt.idle, w->index, false);
     (void)co__worker_clock(w);
