@@ -234,7 +234,7 @@ static int drive(const char *name, const char *const *scenarios, int argc, char 
     for (; scenarios[count]; count++) {
         run r = {0, count, scenarios[count], NULL};
 
-        d.add(r, searches(0, 50000)(1, 300000), searches(0, 2000000)(2, 4000000));
+        d.add(r, searches(0, 50000)(1, 300000), searches(0, 2000000)(2, 10000000));
     }
     d.add_changes(scenarios, count, searches(0, 200000)(2, 200000),
                   searches(0, 5000000)(2, 5000000));
