@@ -29,7 +29,7 @@ enum {
     INJECTED_MAX = 128, /* taken from the injector at once, at most: half of a deque */
 };
 #define LOOK_EVERY (200 * CO_US)
-#define SETTLE     (50 * CO_MS)
+#define SETTLE     (20 * CO_MS)
 #define UV_EVERY   (1 * CO_MS)
 /*
  * Backlogs, in time: half of one is taken, and the trip costs some 20 us; a sleeper comes only
