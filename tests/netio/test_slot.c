@@ -14,6 +14,8 @@ static int enter_and_leave(void *arg)
 
     (void)arg;
     CHECK(reader != NULL && reader->fd == pair.ours);
+    if (!reader)
+        return -EBADF;
     CHECK(co__slot_enter(pair.ours, CO__SLOT_READING, &r) == NULL && r == -EBUSY);
     CHECK(co__slot_enter(pair.ours, CO__SLOT_WRITING, &r) == reader);
     CHECK(co__slot_enter(pair.ours, 0, &r) == reader);

@@ -374,8 +374,11 @@ static int one_round(uint32_t number)
     struct job *jobs = calloc((size_t)coroutines, sizeof *jobs);
     pthread_t thread;
 
-    if (!world || !jobs || co_barrier_init(&world->barrier, PARTIES) < 0)
+    if (!world || !jobs || co_barrier_init(&world->barrier, PARTIES) < 0) {
+        free(world);
+        free(jobs);
         return -ENOMEM;
+    }
     world->meeting = co_chan_new(sizeof(int64_t), 0);
     world->buffered = co_chan_new(sizeof(int64_t), 3);
     co_sem_init(&world->sem, PERMITS);
