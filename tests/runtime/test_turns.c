@@ -268,7 +268,7 @@ static void sleep_by_number(void *arg)
 {
     int place = (int)(intptr_t)arg * 37 % SLEEPERS;
 
-    CHECK(co_sleep(base + (400 + place) * CO_MS - co_now()) == 0);
+    CHECK(co_sleep(base + (1500 + place) * CO_MS - co_now()) == 0);
     atomic_store(&woken[atomic_fetch_add(&count, 1)], place);
 }
 

@@ -388,7 +388,7 @@ static int one_round(uint32_t number)
         world->group = &group;
         if (!world->meeting || !world->buffered ||
             pthread_create(&thread, NULL, outside, world) != 0)
-            return -ENOMEM;
+            abort(); /* out of memory or threads: nothing to be learnt from going on */
         start_jobs(world, jobs, number);
         if (number % 3 == 0)
             (void)co_sleep(CO_MS);
