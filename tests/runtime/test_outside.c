@@ -73,7 +73,9 @@ static void begin_and_end(bool stops)
     cr_assert_gt(ran, 0);
 }
 
-Test(outside, what_plain_threads_start_while_runtimes_come_and_go_runs_exactly_once)
+/* Off: it was seen to crash in release builds, and the cause is not found yet (see the issue). */
+Test(outside, what_plain_threads_start_while_runtimes_come_and_go_runs_exactly_once,
+     .disabled = true)
 {
     begin_and_end(false);
 }
