@@ -80,7 +80,7 @@ Test(outside, what_plain_threads_start_while_runtimes_come_and_go_runs_exactly_o
     begin_and_end(false);
 }
 
-Test(outside, a_stop_at_any_moment_is_no_harm)
+Test(outside, a_stop_at_any_moment_is_no_harm, .disabled = true)
 {
     begin_and_end(true);
 }
