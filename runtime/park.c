@@ -67,7 +67,9 @@ bool co_claim(co_ticket ticket, int result)
 
     if (!ticket || !co__outside_enter())
         return false;
-    won = co__claim(co__coro_at(ticket >> 36), ticket, CO__TICKET_SEQ, result);
+    /* A ticket of an earlier runtime may name a record that this one does not have yet. */
+    won = ticket >> 36 < co__coro_limit() &&
+          co__claim(co__coro_at(ticket >> 36), ticket, CO__TICKET_SEQ, result);
     co__outside_leave();
     return won;
 }
@@ -88,7 +90,7 @@ bool co_unpark(co_ticket ticket, int result)
 
     if (!ticket || !co__outside_enter())
         return false;
-    won = co__unpark(ticket, result);
+    won = ticket >> 36 < co__coro_limit() && co__unpark(ticket, result); /* as in co_claim */
     co__outside_leave();
     return won;
 }
