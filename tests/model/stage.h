@@ -283,10 +283,13 @@ static void stage_set(void)
         model_watch_plain(&co->result, sizeof co->result);
         model_watch_plain(&foot[i], sizeof foot[i]);
     }
-    /* One record for each thread, and one more for the first. */
+    /* The table has handed them all out: one to each thread, and one more to the first. */
+    (void)co__coros_start(0);
     for (int i = 1; i < COROS; i++) {
         struct co__worker *w = &workers[(COROS - 1 - i) % THREADS];
+        int r = 0;
 
+        MODEL_CHECK(co__coro_take(NULL, &r) == &records[i]);
         records[i].next = w->free;
         w->free = &records[i];
         w->free_count++;

@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -97,6 +98,7 @@ static void run_here(const struct tsan_test *test, const struct tsan_test *suite
     void (*fini)(void) = test->fini ? test->fini : suite->fini;
 
     setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* who ends the program ends the test */
     if (init)
         init();
     test->fn();
