@@ -116,7 +116,7 @@ static int spawn(struct co_group *group, const struct co_opts *opts, co_member_f
         co__spawn_undo(w, co);
         return r;
     }
-    co__ready(co);
+    co__spawn_done(w, co);
     return 0;
 }
 

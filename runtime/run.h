@@ -38,6 +38,9 @@ bool co__opts_valid(const struct co_opts *opts);
 /* Applies options to a record that was taken. Returns: 0 or -ENOMEM. */
 int co__spawn_opts(struct co__worker *w, struct co__coro *co, const struct co_opts *opts);
 
+/* Counts it as started, and makes it ready. */
+void co__spawn_done(struct co__worker *w, struct co__coro *co);
+
 /* Gives back a record that was taken and is not started after all; it has no stack yet. */
 void co__spawn_undo(struct co__worker *w, struct co__coro *co);
 

@@ -165,6 +165,7 @@ int co__source_start(struct co__source *source, void (*begun)(struct co__source 
     co = co__spawn_take(w, &r);
     if (!co)
         return r;
+    co__stat(w->stats, CO__STAT_SPAWNED);
     co->entry = (struct co__entry){
         .when_fn = fn, .arg = arg, .source = source, .begun = begun, .kind = CO__ENTRY_WHEN};
     r = publish(co__born_parked(co, w->current->deadline), &wait);

@@ -49,11 +49,18 @@ struct co__coro *co__spawn_take(struct co__worker *w, int *ret_err)
     }
     if (!co && !w)
         count(NULL, -1);
-    if (co && w) {
+    if (co && w)
         count(w, 1);
-        co__stat(w->stats, CO__STAT_SPAWNED);
-    }
     return co;
+}
+
+void co__spawn_done(struct co__worker *w, struct co__coro *co)
+{
+    if (w)
+        co__stat(w->stats, CO__STAT_SPAWNED);
+    else
+        co_stat_add(CO__STAT_SPAWNED, 1);
+    co__ready(co);
 }
 
 /* A stack of its own for a coroutine that asked for another size: taken now, so that the first run
@@ -107,7 +114,7 @@ static int spawn(struct co__entry entry, const void *copy, const struct co_opts 
         co__spawn_undo(w, co);
         return r;
     }
-    co__ready(co);
+    co__spawn_done(w, co);
     return 0;
 }
 
