@@ -8,257 +8,29 @@
  * gives permits, sends, sets and signals meanwhile; some rounds end by cancel, some from a plain
  * thread. Under CO_CHAOS=seed (test builds) every suspension may move the coroutine.
  *
- * Checked in each round: one holder of the mutex at a time, writers alone; permits taken, given and
- * left are as many; every value that was sent is received once, those left included; nobody passes
- * the barrier but in full rounds; once is done once; each member that was started has ended.
- * Nothing hangs (SIGALRM would kill the program).
+ * What is checked in each round is told in primitives.h. Nothing hangs (SIGALRM would kill the
+ * program).
  */
-#include <co/barrier.h>
-#include <co/chan.h>
-#include <co/cond.h>
+#include "stress/primitives.h"
 #include <co/conf.h>
-#include <co/event.h>
-#include <co/group.h>
-#include <co/once.h>
-#include <co/rwlock.h>
 #include <co/scope.h>
-#include <co/sem.h>
-#include <co/wait_group.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-enum { PARTIES = 3, PERMITS = 2, TURNS = 40 };
+enum { TURNS = 40 };
 
-/* What a round works with. Plain fields are guarded by the primitive that is named. */
+static int seconds = 2, coroutines = 200, workers = 4;
+static _Atomic uint64_t turns, timeouts, cancels;
+
+/* What a round works with. */
 struct world {
-    struct co_mutex mutex;
-    struct co_rwlock rwlock;
-    struct co_cond cond;
-    struct co_sem sem;
-    struct co_event event;
+    struct primitives p;
     struct co_wait_group joined;
-    struct co_once once;
-    struct co_barrier barrier;
-    struct co_chan *meeting, *buffered;
     struct co_group *group;
-    int64_t under_mutex, waited, signalled; /* mutex */
-    int64_t left, right;                    /* rwlock */
-    int made;                               /* once */
-    _Atomic int64_t locked, written;
-    _Atomic int64_t taken, given;
-    _Atomic int64_t sent, sent_sum, received, received_sum;
-    _Atomic int64_t passed, last;
-    _Atomic int64_t started, ended;
     _Atomic int outside_stop;
 };
 
-static int seconds = 2, coroutines = 200, workers = 4;
-static _Atomic uint64_t failures, turns, timeouts, cancels;
-
-static void fail(const char *what, long long a, long long b)
-{
-    fprintf(stderr, "sync: %s (%lld, %lld)\n", what, a, b);
-    atomic_fetch_add(&failures, 1);
-}
-
-static uint32_t dice(uint32_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 17;
-    *state ^= *state << 5;
-    return *state;
-}
-
-/* ---- what a turn may do; each returns 0 or why it did not ---- */
-
-static int lock(struct world *world, uint32_t chance)
-{
-    int r = co_mutex_lock(&world->mutex);
-    int64_t before;
-
-    if (r < 0)
-        return r;
-    before = world->under_mutex;
-    if (chance % 4 == 0)
-        (void)co_yield();
-    world->under_mutex = before + 1;
-    atomic_fetch_add(&world->locked, 1);
-    co_mutex_unlock(&world->mutex);
-    return 0;
-}
-
-static int wait_or_signal(struct world *world, uint32_t chance)
-{
-    int r = 0;
-
-    CO_LOCK(&world->mutex);
-    if (chance % 2) {
-        world->signalled++;
-        co_cond_signal(&world->cond);
-    } else if (world->signalled == world->waited) {
-        r = co_cond_wait(&world->cond, &world->mutex);
-    }
-    if (r == 0 && world->signalled > world->waited && chance % 2 == 0)
-        world->waited++;
-    return r;
-}
-
-static int read_or_write(struct world *world, uint32_t chance)
-{
-    bool write = chance % 4 == 0;
-    int r = write ? co_rwlock_write(&world->rwlock) : co_rwlock_read(&world->rwlock);
-
-    if (r < 0)
-        return r;
-    if (write)
-        world->left++;
-    else if (world->left != world->right)
-        fail("a reader beside a writer", world->left, world->right);
-    if (chance % 8 < 2)
-        (void)co_yield();
-    if (write) {
-        world->right++;
-        atomic_fetch_add(&world->written, 1);
-    }
-    co_rwlock_unlock(&world->rwlock);
-    return 0;
-}
-
-static int take(struct world *world, uint32_t chance)
-{
-    int r = co_sem_take(&world->sem);
-
-    if (r < 0)
-        return r;
-    atomic_fetch_add(&world->taken, 1);
-    if (chance % 4 == 0)
-        (void)co_yield();
-    atomic_fetch_add(&world->given, 1);
-    co_sem_give(&world->sem, 1);
-    return 0;
-}
-
-static void count_received(struct world *world, int64_t value)
-{
-    atomic_fetch_add(&world->received, 1);
-    atomic_fetch_add(&world->received_sum, value);
-}
-
-static void count_sent(struct world *world, int64_t value)
-{
-    atomic_fetch_add(&world->sent, 1);
-    atomic_fetch_add(&world->sent_sum, value);
-}
-
-static int communicate(struct world *world, uint32_t chance)
-{
-    struct co_chan *chan = chance % 2 ? world->meeting : world->buffered;
-    int64_t value = chance;
-    int r;
-
-    if (chance / 2 % 2) {
-        r = co_chan_send(chan, &value);
-        if (r == 0)
-            count_sent(world, value);
-    } else {
-        r = co_chan_recv(chan, &value);
-        if (r == 1)
-            count_received(world, value);
-    }
-    return r < 0 ? r : 0;
-}
-
-static int select_any(struct world *world, uint32_t chance)
-{
-    int64_t out = chance, in[2];
-    struct co_case cases[4] = {
-        {.chan = world->meeting, .kind = CO_CASE_SEND, .value = &out},
-        {.chan = world->meeting, .kind = CO_CASE_RECV, .value = &in[0]},
-        {.chan = world->buffered, .kind = CO_CASE_SEND, .value = &out},
-        {.chan = world->buffered, .kind = CO_CASE_RECV, .value = &in[1]},
-    };
-    int r = co_select(cases, 4, chance % 3 == 0 ? CO_SELECT_TRY : 0);
-
-    if (r < 0)
-        return r == -EAGAIN ? 0 : r;
-    if (r % 2 == 0)
-        count_sent(world, out);
-    else
-        count_received(world, in[r / 2]);
-    return 0;
-}
-
-static int set_or_wait(struct world *world, uint32_t chance)
-{
-    if (chance % 3 == 0)
-        co_event_set(&world->event);
-    else if (chance % 3 == 1)
-        co_event_clear(&world->event);
-    else
-        return co_event_wait(&world->event);
-    return 0;
-}
-
-static int pass(struct world *world, uint32_t chance)
-{
-    int r = co_barrier_wait(&world->barrier);
-
-    (void)chance;
-    if (r < 0)
-        return r;
-    atomic_fetch_add(&world->passed, 1);
-    atomic_fetch_add(&world->last, r);
-    return 0;
-}
-
-static int make(void *arg)
-{
-    struct world *world = arg;
-    int r = co_yield();
-
-    if (r == 0)
-        world->made++;
-    return r;
-}
-
-static int make_once(struct world *world, uint32_t chance)
-{
-    int r = co_once_do(&world->once, make, world);
-
-    (void)chance;
-    if (r == 0 && world->made != 1)
-        fail("once", world->made, 1);
-    return r;
-}
-
-static int helper(void *arg)
-{
-    struct world *world = arg;
-
-    atomic_fetch_add(&world->ended, 1);
-    return co_sem_try(&world->sem) == 0 ? (co_sem_give(&world->sem, 1), 0) : 0;
-}
-
-static int open_a_group(struct world *world, uint32_t chance)
-{
-    CO_GROUP(nested);
-
-    for (uint32_t i = 0; i < chance % 4; i++) {
-        if (co_group_go(&nested, helper, world) == 0)
-            atomic_fetch_add(&world->started, 1);
-    }
-    return chance % 8 < 4 ? 0 : co_group_wait(&nested);
-}
-
-static int (*const deeds[])(struct world *world, uint32_t chance) = {
-    lock,        wait_or_signal, read_or_write, take,         communicate, select_any,
-    set_or_wait, pass,           make_once,     open_a_group, communicate,
-};
-
 struct job {
+    struct player player;
     struct world *world;
     uint32_t seed;
 };
@@ -266,7 +38,6 @@ struct job {
 static int work(void *arg)
 {
     struct job *job = arg;
-    struct world *world = job->world;
 
     for (int i = 0; i < TURNS; i++) {
         uint32_t chance = dice(&job->seed);
@@ -274,7 +45,7 @@ static int work(void *arg)
 
         {
             CO_DEADLINE((int64_t)(dice(&job->seed) % 200) * CO_US);
-            r = deeds[chance % (sizeof deeds / sizeof *deeds)](world, chance >> 8);
+            r = primitive_deeds[chance % PRIMITIVE_DEEDS].fn(&job->player, chance >> 8);
         }
         atomic_fetch_add(&turns, 1);
         if (r == -ETIMEDOUT)
@@ -286,84 +57,31 @@ static int work(void *arg)
     }
     if (co_check() == -ECANCELED)
         atomic_fetch_add(&cancels, 1);
-    atomic_fetch_add(&world->ended, 1);
-    (void)co_wait_group_add(&world->joined, -1);
+    (void)co_wait_group_add(&job->world->joined, -1);
     return 0;
 }
-
-/* ---- a round ---- */
 
 /* A plain thread, which gives and takes what it may. */
 static void *outside(void *arg)
 {
-    struct world *world = arg;
-    uint32_t seed = (uint32_t)(uintptr_t)world | 1;
+    struct job *job = arg;
 
-    while (!atomic_load(&world->outside_stop)) {
-        int64_t value = dice(&seed);
+    while (!atomic_load(&job->world->outside_stop)) {
+        uint32_t chance = dice(&job->seed);
 
-        if (co_chan_try_send(value % 2 ? world->meeting : world->buffered, &value) == 0)
-            count_sent(world, value);
-        if (co_chan_try_recv(value % 2 ? world->buffered : world->meeting, &value) == 1)
-            count_received(world, value);
-        if (co_sem_try(&world->sem) == 0)
-            co_sem_give(&world->sem, 1);
-        co_event_set(&world->event);
-        co_cond_broadcast(&world->cond);
-        if (value % 512 == 0)
-            co_group_cancel(world->group);
+        do_outside(&job->player, chance);
+        if (chance % 512 == 0)
+            co_group_cancel(job->world->group);
         (void)usleep(100);
     }
     return NULL;
 }
 
-static void check(struct world *world)
-{
-    int64_t value, permits = 0;
-
-    while (co_chan_try_recv(world->buffered, &value) == 1)
-        count_received(world, value);
-    if (world->sent != world->received || world->sent_sum != world->received_sum)
-        fail("values", world->sent, world->received);
-    while (co_sem_try(&world->sem) == 0)
-        permits++;
-    if (permits != PERMITS || world->taken != world->given)
-        fail("permits", permits, PERMITS);
-    if (world->under_mutex != world->locked)
-        fail("mutex", world->under_mutex, world->locked);
-    if (world->left != world->written || world->right != world->written)
-        fail("rwlock", world->left, world->written);
-    if (world->passed != PARTIES * world->last)
-        fail("barrier", world->passed, world->last);
-    if (world->started != world->ended)
-        fail("members", world->started, world->ended);
-    if (world->made > 1)
-        fail("made more than once", world->made, 1);
-    if (co_wait_group_wait(&world->joined) != 0)
-        fail("wait group", world->joined.count, 0);
-}
-
-static void tidy(struct world *world)
-{
-    co_mutex_done(&world->mutex);
-    co_rwlock_done(&world->rwlock);
-    co_cond_done(&world->cond);
-    co_sem_done(&world->sem);
-    co_event_done(&world->event);
-    co_wait_group_done(&world->joined);
-    co_barrier_done(&world->barrier);
-    co_chan_free(world->meeting);
-    co_chan_free(world->buffered);
-}
-
-static void start_jobs(struct world *world, struct job *jobs, uint32_t number)
+static void start_jobs(struct world *world, struct job *jobs)
 {
     for (int i = 0; i < coroutines; i++) {
-        jobs[i] = (struct job){world, (number * 7919 + (uint32_t)i) * 2654435761U | 1};
         (void)co_wait_group_add(&world->joined, 1);
-        if (co_group_go(world->group, work, &jobs[i]) == 0)
-            atomic_fetch_add(&world->started, 1);
-        else /* the plain thread has cancelled already */
+        if (co_group_go(world->group, work, &jobs[i]) < 0) /* cancelled from outside already */
             (void)co_wait_group_add(&world->joined, -1);
     }
 }
@@ -371,25 +89,26 @@ static void start_jobs(struct world *world, struct job *jobs, uint32_t number)
 static int one_round(uint32_t number)
 {
     struct world *world = calloc(1, sizeof *world);
-    struct job *jobs = calloc((size_t)coroutines, sizeof *jobs);
+    struct job *jobs = calloc((size_t)coroutines + 1, sizeof *jobs);
     pthread_t thread;
 
-    if (!world || !jobs || co_barrier_init(&world->barrier, PARTIES) < 0) {
+    if (!world || !jobs) {
         free(world);
         free(jobs);
         return -ENOMEM;
     }
-    world->meeting = co_chan_new(sizeof(int64_t), 0);
-    world->buffered = co_chan_new(sizeof(int64_t), 3);
-    co_sem_init(&world->sem, PERMITS);
+    primitives_start(&world->p, (uint32_t)coroutines + 2);
+    for (uint32_t i = 0; i <= (uint32_t)coroutines; i++)
+        jobs[i] = (struct job){.player = {.p = &world->p, .index = i},
+                               .world = world,
+                               .seed = (number * 7919 + i) * 2654435761U | 1};
     {
         CO_GROUP(group);
 
         world->group = &group;
-        if (!world->meeting || !world->buffered ||
-            pthread_create(&thread, NULL, outside, world) != 0)
-            abort(); /* out of memory or threads: nothing to be learnt from going on */
-        start_jobs(world, jobs, number);
+        if (pthread_create(&thread, NULL, outside, &jobs[coroutines]) != 0)
+            abort(); /* out of threads: nothing to be learnt from going on */
+        start_jobs(world, jobs);
         if (number % 3 == 0)
             (void)co_sleep(CO_MS);
         else if (co_wait_group_wait(&world->joined) < 0)
@@ -399,8 +118,11 @@ static int one_round(uint32_t number)
         if (co_group_close(&group) < 0)
             fail("a result", group.error, 0);
     }
-    check(world);
-    tidy(world);
+    primitives_check(&world->p);
+    if (co_wait_group_wait(&world->joined) != 0)
+        fail("wait group", world->joined.count, 0);
+    co_wait_group_done(&world->joined);
+    primitives_end(&world->p);
     free(jobs);
     free(world);
     return 0;
@@ -438,6 +160,6 @@ int main(int argc, char **argv)
     printf("%d coroutines, %d workers, %d s: %llu turns, %llu deadlines, %llu cancels, result %d, "
            "%llu failures\n",
            coroutines, workers, seconds, (unsigned long long)turns, (unsigned long long)timeouts,
-           (unsigned long long)cancels, r, (unsigned long long)failures);
-    return r < 0 || failures > 0 || turns == 0;
+           (unsigned long long)cancels, r, (unsigned long long)stress_failures);
+    return r < 0 || stress_failures > 0 || turns == 0;
 }
