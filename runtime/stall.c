@@ -35,7 +35,7 @@ static void describe(struct co__text *text, const struct co__worker *w)
     co__text_dec(text, (uint64_t)w->index);
     co__text_str(text, " for ");
     co__text_dec(text, (uint64_t)((co_now() - since) / CO_MS));
-    co__text_str(text, last ? " ms, twice the grace time has passed, giving up"
+    co__text_str(text, last ? " ms, the grace time is long over, giving up"
                             : " ms without a call that suspends (co_offload is for such work)");
     co__text_str(text, "; it is at, for addr2line(1):\n");
 }

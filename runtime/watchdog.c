@@ -30,12 +30,14 @@ static void cancel_all(void)
 /*
  * Keeps the grace time. Returns: when to look again; -ETIME when the runtime has to be given up: at
  * twice the grace time if somebody still computes, some time later if there are still coroutines
- * that neither compute nor end.
+ * that neither compute nor end. A short grace time is one for requests, not for the ends of
+ * coroutines: they have a second at least.
  */
 static int64_t mind_grace(int phase)
 {
     int64_t cancel_at = co__rt.grace_at;
-    int64_t give_up_at = cancel_at + co__rt.conf.grace;
+    int64_t patience = co__rt.conf.grace > PATIENCE ? co__rt.conf.grace : PATIENCE;
+    int64_t give_up_at = cancel_at + patience;
     int64_t now = co_now();
 
     if (phase < CO__CANCEL) {
@@ -49,7 +51,7 @@ static int64_t mind_grace(int phase)
         co__stall_settle(); /* the process is about to end */
         return -ETIME;
     }
-    return now < give_up_at + co__rt.conf.grace + PATIENCE ? now + SLOW : -ETIME;
+    return now < give_up_at + patience + PATIENCE ? now + SLOW : -ETIME;
 }
 
 /* What it saw of the workers at the last tick. */

@@ -24,7 +24,7 @@ typedef int co_main_fn(void *arg);
  * stop it (see co_stop).
  * Returns: what fn returned; -EBUSY if a runtime runs in this process already; -ENOMEM, -EAGAIN or
  *   another negative errno if it could not start; -ETIME if coroutines still computed at twice the
- *   grace time.
+ *   grace time (a second after its end at least).
  * Suspends: it blocks the calling thread. Threads: a plain thread, not a coroutine (-EPERM).
  */
 CO_API CO_NODISCARD int co_run(co_main_fn *fn, void *arg);
