@@ -87,7 +87,7 @@ static int receive_drops(void *arg)
         CHECK(co_recvn(pair.ours, buf, 10) == -ETIMEDOUT);
     }
     CHECK(co_now() - begun >= 200 * CO_MS);
-    CHECK(co_now() - begun < 900 * CO_MS);
+    CHECK(co_now() - begun < 20 * CO_SEC);
     atomic_store(&count, 1);
     until(&count, 2);
     close_pair(&pair);

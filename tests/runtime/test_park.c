@@ -198,7 +198,7 @@ static int deadlines(void *arg)
         CHECK(co_park(publish, NULL, 0) == -ETIMEDOUT);
         CHECK(co_check() == -ETIMEDOUT);
     }
-    CHECK(co_now() - begun < CO_SEC);
+    CHECK(co_now() - begun < 5 * CO_SEC);
     begun = co_now();
     {
         CO_DEADLINE(20 * CO_MS);

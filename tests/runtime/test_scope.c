@@ -76,7 +76,7 @@ static int add_up(void *arg)
     while (co_sleep(30 * CO_MS) == 0)
         calls++;
     CHECK(calls <= 3);
-    CHECK(co_now() - begun >= 100 * CO_MS && co_now() - begun < 2 * CO_SEC);
+    CHECK(co_now() - begun >= 100 * CO_MS && co_now() - begun < 20 * CO_SEC);
     return 0;
 }
 
@@ -214,7 +214,7 @@ static void say_goodbye(void *arg)
         CHECK(co_sleep(5 * CO_MS) == 0);
         begun = co_now();
         CHECK(co_sleep(CO_NEVER) == -ETIMEDOUT); /* but not for ever */
-        CHECK(co_now() - begun < CO_SEC);
+        CHECK(co_now() - begun < 20 * CO_SEC);
     }
     CHECK(co_sleep(CO_MS) == -ECANCELED);
     CHECK(co_yield() == -ECANCELED);

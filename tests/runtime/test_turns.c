@@ -188,14 +188,14 @@ Test(turns, a_coroutine_whose_calls_always_succeed_yields_after_128_of_them)
 
 static int calls_and_computes(void *arg)
 {
-    int64_t begun = co_now();
+    int calls = 0;
     CO_DEADLINE(30 * CO_MS);
 
     (void)arg;
-    while (co_check() == 0)
+    for (; co_check() == 0; calls++)
         compute(2 * CO_MS);
     CHECK(co_check() == -ETIMEDOUT);
-    CHECK(co_now() - begun < 130 * CO_MS);
+    CHECK(calls <= 20); /* by a clock that is read in time, not once in a budget of calls */
     return 0;
 }
 
@@ -294,8 +294,8 @@ static int sleep_too_long(void *arg)
     CO_DEADLINE(15 * CO_MS);
 
     (void)arg;
-    CHECK(co_sleep(CO_SEC) == -ETIMEDOUT);
-    CHECK(co_now() - begun >= 15 * CO_MS && co_now() - begun < 900 * CO_MS);
+    CHECK(co_sleep(60 * CO_SEC) == -ETIMEDOUT);
+    CHECK(co_now() - begun >= 15 * CO_MS && co_now() - begun < 20 * CO_SEC);
     CHECK(co_sleep(CO_NEVER) == -ETIMEDOUT);
     return 0;
 }
