@@ -3,7 +3,7 @@
 #include "lookout.h"
 
 #include "stall.h"
-#include "worker.h"
+#include "vigil.h"
 #include <time.h>
 
 /* A turn of a thread that is not on a CPU counts as stuck after this long. */
@@ -54,20 +54,22 @@ static bool keeps_waiting(const struct sight *sight, int64_t now, int64_t cpu)
     return spent >= BLOCKED || (spent >= CO__LOOKOUT_EVERY && cpu - sight->cpu >= spent / 2);
 }
 
-static void look_at(struct co__worker *w, struct sight *sight, int64_t now)
+/* Returns: whether somebody has to come to it. */
+static bool look_at(struct co__worker *w, struct sight *sight, int64_t now)
 {
     /* relaxed, all: heartbeat and verdict are hints, right within a look. */
     uint32_t turn = atomic_load_explicit(&w->turn, memory_order_relaxed);
     bool running = atomic_load_explicit(&w->state, memory_order_relaxed) == CO__RUNNING;
-    uint32_t was = atomic_load_explicit(&w->stuck, memory_order_relaxed);
+    uint64_t was = atomic_load_explicit(&w->stuck, memory_order_relaxed);
     int64_t cpu = running ? cpu_time(w) : 0;
-    uint32_t stuck = running && turn == sight->turn && keeps_waiting(sight, now, cpu);
+    bool stuck = running && turn == sight->turn && keeps_waiting(sight, now, cpu);
+    uint64_t verdict = stuck ? CO__STUCK | turn : 0;
 
     if (!running || turn != sight->turn)
         *sight = (struct sight){.turn = turn, .since = now, .cpu = cpu};
-    if (stuck != was) {
-        atomic_store_explicit(&w->stuck, stuck, memory_order_relaxed /* as above */);
-        atomic_fetch_add_explicit(&co__rt.stuck, stuck ? 1 : -1, memory_order_relaxed);
+    if (verdict != was) {
+        atomic_store_explicit(&w->stuck, verdict, memory_order_relaxed /* as above */);
+        atomic_fetch_add_explicit(&co__rt.stuck, (verdict != 0) - (was != 0), memory_order_relaxed);
     }
     if (stuck && !sight->reported && co__rt.conf.stall_report > 0 &&
         now - sight->since >= co__rt.conf.stall_report) {
@@ -75,25 +77,31 @@ static void look_at(struct co__worker *w, struct sight *sight, int64_t now)
         co_stat_add(CO__STAT_STALLS, 1);
         co__stall_report(w, sight->since, false);
     }
+    return stuck && co__vigil_wanted(w, now);
 }
 
-void co__lookout(int64_t now)
+bool co__lookout(int64_t now)
 {
-    int stuck;
+    bool wanted = false;
 
     /* relaxed: whoever is late finds the latch taken, or the time put off. */
     if (now < atomic_load_explicit(&lookout.next, memory_order_relaxed) ||
         !co_latch_try(&lookout.latch))
-        return;
+        return false;
     atomic_store_explicit(&lookout.next, now + CO__LOOKOUT_EVERY,
                           memory_order_relaxed /* as above */);
     for (int i = 0; i < co__rt.count; i++)
-        look_at(&co__rt.workers[i], &lookout.sights[i], now);
-    /* relaxed: written under the latch. */
-    stuck = atomic_load_explicit(&co__rt.stuck, memory_order_relaxed);
+        wanted |= look_at(&co__rt.workers[i], &lookout.sights[i], now);
     co_latch_give(&lookout.latch);
-    if (stuck > 0 && co__rt.conf.stealing)
+    if (wanted && co__rt.conf.stealing)
         co__notify();
+    return true;
+}
+
+int64_t co__lookout_next(void)
+{
+    /* relaxed: who comes too early finds that there is nothing to do. */
+    return atomic_load_explicit(&lookout.next, memory_order_relaxed);
 }
 
 bool co__lookout_name_all(void)

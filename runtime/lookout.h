@@ -5,8 +5,8 @@
  * Whoever has time looks, at most once per millisecond in all (docs/decisions/0008):
  *   a busy worker, when it looks outside;
  *   a worker that has just woken;
- *   the watchdog, each millisecond while somebody sleeps for long and others run, each ten
- *   otherwise, and not at all while all sleep.
+ *   the watchdog, each millisecond while somebody sleeps and others run and do not look, and for a
+ *   second after a stall; each ten otherwise, and not at all while all sleep.
  * A worker that is found stuck is served by the others, and reported once if it stays so.
  */
 #ifndef CO_RUNTIME_LOOKOUT_H
@@ -19,10 +19,13 @@
 void co__lookout_start(int64_t now);
 
 /*
- * Looks, if the last look is a millisecond ago. If somebody is stuck, wakes a sleeper to help.
- * Threads: any.
+ * Looks, if the last look is a millisecond ago. If somebody is stuck and no sleeper keeps vigil
+ * over it (vigil.h), wakes one. Returns: whether it looked. Threads: any.
  */
-void co__lookout(int64_t now);
+bool co__lookout(int64_t now);
+
+/* Returns: when the next look is due. Threads: any. */
+int64_t co__lookout_next(void);
 
 /*
  * Names those who compute on stderr, as the reason why the runtime is given up. Returns: whether

@@ -220,10 +220,8 @@ int co_check(void)
 
     if (!w || !w->current)
         return -EPERM;
-    /* relaxed: a hint; the watchdog says that this turn has taken a millisecond, so the clock is
-     * old. */
-    if (--w->budget <= 0 || atomic_load_explicit(&w->stuck, memory_order_relaxed) ||
-        CO__CHAOS(CO__CHAOS_YIELD)) {
+    /* A stuck turn has taken a millisecond, so the clock is old. */
+    if (--w->budget <= 0 || co__is_stuck(w) || CO__CHAOS(CO__CHAOS_YIELD)) {
         (void)co__worker_clock(w);
         w = co__worker_yield(w);
     }

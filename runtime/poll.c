@@ -7,6 +7,7 @@
 #include "poll.h"
 
 #include "chaos.h"
+#include "vigil.h"
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -168,8 +169,10 @@ int co__poll_rescue(struct co__worker *w, struct co__worker *victim)
 
     co__batch_begin(w);
     for (int i = 0; i < n; i++) {
-        if (events[i].data.u64 >= DATA_UV)
-            continue; /* level-triggered: still there for their owner */
+        if (events[i].data.u64 >= DATA_UV) {
+            co__vigil_noisy(victim); /* level-triggered: still there for their owner */
+            continue;
+        }
         one(events[i].data.u64, events[i].events);
         sockets++;
     }

@@ -10,7 +10,9 @@
 #include <time.h>
 
 #define SLOW     (10 * CO_MS)
+#define SHORTEST (250 * CO_US)
 #define PATIENCE CO_SEC
+#define ALERT    CO_SEC
 
 /* The grace time is over: sticky cancel for every coroutine, and nothing new starts. */
 static void cancel_all(void)
@@ -58,17 +60,23 @@ static int64_t mind_grace(int phase)
 struct view {
     uint32_t naps[CO__WORKERS_MAX];
     uint32_t turns[CO__WORKERS_MAX];
+    int64_t stall_at; /* when somebody was stuck last */
 };
 
 /*
- * Compares with the last tick. *ret_sleeper: a worker has slept all the while, and cannot look
- * after the others. Returns: whether anything at all has happened.
+ * Compares with the last tick. *ret_quick: the next one has to come soon, as one worker sleeps and
+ * others may be stuck: it has slept all the while, or nobody else looks after them; or as there
+ * was a stall not long ago, and where there is one there are more. Returns: whether anything at
+ * all has happened.
  */
-static bool compare(struct view *view, bool *ret_sleeper)
+static bool compare(struct view *view, int64_t now, bool looked, bool *ret_quick)
 {
     bool anything = false;
 
-    *ret_sleeper = false;
+    /* relaxed: a picture that may be a moment old. */
+    if (atomic_load_explicit(&co__rt.stuck, memory_order_relaxed) > 0)
+        view->stall_at = now;
+    *ret_quick = now - view->stall_at < ALERT;
     for (int i = 0; i < co__rt.count; i++) {
         struct co__worker *w = &co__rt.workers[i];
         /* relaxed, all: a picture that may be a moment old. */
@@ -76,7 +84,7 @@ static bool compare(struct view *view, bool *ret_sleeper)
         uint32_t turns = atomic_load_explicit(&w->turn, memory_order_relaxed);
         bool asleep = atomic_load_explicit(&w->state, memory_order_relaxed) == CO__SLEEPING;
 
-        *ret_sleeper |= asleep && naps == view->naps[i];
+        *ret_quick |= asleep && (looked || naps == view->naps[i]);
         anything |= !asleep || naps != view->naps[i] || turns != view->turns[i];
         view->naps[i] = naps;
         view->turns[i] = turns;
@@ -84,16 +92,33 @@ static bool compare(struct view *view, bool *ret_sleeper)
     return anything;
 }
 
+/* Lets a tick pass, or less if the next look is due earlier. Returns: the time then. */
+static int64_t tick(bool quick)
+{
+    int64_t now = co_now();
+    int64_t at = now + SLOW;
+    struct timespec until;
+
+    if (quick) {
+        at = co__lookout_next();
+        at = at > now + SHORTEST ? at : now + SHORTEST;
+    }
+    until = (struct timespec){.tv_sec = at / CO_SEC, .tv_nsec = at % CO_SEC};
+    (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+    return co_now();
+}
+
 int co__watchdog(void)
 {
     static struct view view;
-    bool sleeper = true;
+    bool quick = true;
     bool busy = false;
 
     for (;;) {
         int64_t until = CO_NEVER;
-        struct timespec span;
         uint32_t counts;
+        int64_t now;
+        bool looked;
         int phase;
 
         co__idle_doze_off(&co__rt.idle);
@@ -107,9 +132,8 @@ int co__watchdog(void)
             return 0;
         if (until < 0)
             return -ETIME;
-        span = (struct timespec){.tv_nsec = sleeper ? CO__LOOKOUT_EVERY : SLOW};
-        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
-        co__lookout(co_now());
-        busy = compare(&view, &sleeper);
+        now = tick(quick);
+        looked = co__lookout(now);
+        busy = compare(&view, now, looked, &quick);
     }
 }

@@ -21,6 +21,7 @@
 #include "park.h"
 #include "poll.h"
 #include "run.h"
+#include "vigil.h"
 
 enum {
     BUDGET = 128,       /* calls a coroutine may make before it yields */
@@ -114,9 +115,9 @@ static bool worth(const struct co__worker *w, int64_t least)
 {
     int64_t size = co__deque_size(&w->deque);
 
-    /* relaxed, both: an estimate and a hint. */
+    /* relaxed: an estimate. */
     return size > 0 && (size * atomic_load_explicit(&w->turn_ns, memory_order_relaxed) >= least ||
-                        atomic_load_explicit(&w->stuck, memory_order_relaxed));
+                        co__is_stuck(w));
 }
 
 /* Wakes a sleeper, if there is one, for what lies in the own deque. */
@@ -311,7 +312,7 @@ static void look_in_time(struct co__worker *w)
     turn_ns = atomic_load_explicit(&w->turn_ns, memory_order_relaxed /* own word */);
     /* At least two: what the look brings has the next turn, and the own deque must have one too. */
     w->countdown = turn_ns * INTERVAL <= LOOK_EVERY ? INTERVAL : (int)(LOOK_EVERY / turn_ns) + 2;
-    co__lookout(w->clock);
+    (void)co__lookout(w->clock);
     /* relaxed: a hint; the search sees it too. */
     if (atomic_load_explicit(&co__rt.stuck, memory_order_relaxed) > 0)
         (void)rescue(w);
@@ -400,8 +401,7 @@ static int rescue(struct co__worker *w)
     for (int i = 0; i < co__rt.count; i++) {
         struct co__worker *victim = &co__rt.workers[i];
 
-        /* relaxed: the watchdog's verdict, right or a little late. */
-        if (victim != w && atomic_load_explicit(&victim->stuck, memory_order_relaxed))
+        if (victim != w && co__is_stuck(victim))
             served += rescue_from(w, victim);
     }
     return served;
@@ -611,19 +611,23 @@ static void nap(struct co__worker *w)
     /* relaxed: for the watchdog, to see who sleeps for long. */
     atomic_store_explicit(&w->naps, atomic_load_explicit(&w->naps, memory_order_relaxed) + 1,
                           memory_order_relaxed);
-    n = co__poll_wait(w, events, sleep_time(w));
+    n = co__vigil_wait(w, events, sleep_time(w));
     if (n == 0)
         co__heap_trim(&w->timers);
     set_state(w, CO__RUNNING);
     w->searching = co__idle_leave(&co__rt.idle, w->index, false);
     (void)co__worker_clock(w);
-    co__lookout(w->clock);
+    (void)co__lookout(w->clock);
     w->countdown = INTERVAL;
     if (n > 0)
         co__poll_dispatch(w, events, n);
     expire(w);
     if (co__injector_size(&w->inbox) > 0)
         (void)co__injector_take(&w->inbox, &w->local, INJECTED_MAX);
+    if (w->keeps) {
+        (void)rescue(w);
+        co__vigil_end(w);
+    }
     co__run_check(w);
 }
 

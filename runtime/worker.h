@@ -33,6 +33,7 @@ struct co__worker {
     bool uv_open;     /* the loop is initialised */
     bool local_turn;  /* the pinned ones had the last turn */
     bool oldest_turn; /* after the last look the oldest of the deque had a turn */
+    bool keeps;       /* it is the keeper of a stuck worker: see vigil.h */
     enum co__action action;
     co_commit_fn *commit;
     void *commit_arg;
@@ -59,10 +60,15 @@ struct co__worker {
     _Alignas(CO__CACHE_LINE) _Atomic uint32_t turn; /* heartbeat */
     _Atomic int64_t turn_ns;                        /* how long turns took lately: an estimate */
     _Atomic int state;                              /* enum co__worker_state */
-    _Atomic uint32_t stuck;   /* set by the watchdog: others serve this worker */
+    _Atomic uint64_t stuck;   /* the lookout's verdict: CO__STUCK | the turn that lasts; or 0 */
+    _Atomic uint64_t noisy;   /* the verdict under which its epoll is not to be waited for */
+    _Atomic int keeper;       /* 1 + the sleeper that waits for its epoll too; 0: nobody */
     _Atomic uint32_t naps;    /* how often it has gone to sleep */
     _Atomic uint32_t running; /* index of the running coroutine, for reports */
 };
+
+/* Above all turns. */
+#define CO__STUCK (UINT64_C(1) << 32)
 
 /* Phases of a runtime; they only go up. */
 enum co__phase { CO__RUN, CO__DRAIN, CO__CANCEL, CO__STOP };
@@ -79,7 +85,7 @@ struct co__runtime {
     _Atomic int main_done;                    /* the first function has returned */
     _Atomic int stop_asked;                   /* co_stop was called */
     _Atomic int drain_begun;                  /* a worker has taken it upon itself */
-    _Atomic int stuck;                        /* workers that the watchdog holds for stuck */
+    _Atomic int stuck;                        /* workers that the lookout holds for stuck */
     int main_result;
     int64_t grace_at; /* end of the grace time, once draining */
 };
@@ -124,6 +130,16 @@ void co__notify(void);
 
 /* Writes to a worker's wake-up descriptor. Threads: any, and signal handlers. */
 void co__worker_kick(const struct co__worker *w);
+
+/* Whether a worker is stuck: others serve it until its turn counter moves. Threads: any. */
+static inline bool co__is_stuck(const struct co__worker *w)
+{
+    /* relaxed, both: hints, right within a look; to serve one that is not stuck does no harm. */
+    uint64_t stuck = atomic_load_explicit(&w->stuck, memory_order_relaxed);
+
+    return stuck &&
+           (uint32_t)stuck == atomic_load_explicit(&w->turn, memory_order_relaxed /* as above */);
+}
 
 /* Reads the clock into w->clock. */
 static inline int64_t co__worker_clock(struct co__worker *w)

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/runtime/test_vigil.c - while a worker computes, a sleeper waits for its epoll, too: every
+ * edge arrives, once, elsewhere; nobody spins or ticks meanwhile; and it ends when the turn does.
+ */
+#include "support/run.h"
+#include "vigil.h"
+#include <co/private/poll.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+TestSuite(vigil, .timeout = 60);
+
+#define ENOUGH (30 * CO_SEC) /* after that something is broken, not slow */
+
+enum { PIPES = 2 };
+
+/* A pipe whose reading end is in some worker's epoll; a plain thread writes to it. */
+static struct line {
+    int fds[2];
+    int home;
+    int count; /* bytes to write before the writer ends */
+    _Atomic int written;
+    _Atomic int delivered;
+    _Atomic int at_home; /* of those delivered */
+} lines[PIPES];
+
+static void deliver(uint64_t data, uint32_t events)
+{
+    struct line *line = &lines[data];
+    char byte;
+
+    CHECK(events & EPOLLIN);
+    CHECK(read(line->fds[0], &byte, 1) == 1);
+    atomic_fetch_add(&line->at_home, co__worker()->index == line->home);
+    atomic_fetch_add(&line->delivered, 1);
+}
+
+static void open_line(struct line *line, int home)
+{
+    CHECK(pipe2(line->fds, O_CLOEXEC | O_NONBLOCK) == 0);
+    line->home = home;
+    atomic_store(&line->written, 0);
+    atomic_store(&line->delivered, 0);
+    atomic_store(&line->at_home, 0);
+    CHECK(co__poll_add(home, line->fds[0], EPOLLIN, (uint64_t)(line - lines)) == 0);
+}
+
+static void close_line(struct line *line)
+{
+    CHECK(co__poll_del(line->home, line->fds[0]) == 0);
+    (void)close(line->fds[0]);
+    (void)close(line->fds[1]);
+}
+
+/* One byte, and wait until it has arrived; so each byte is an edge of its own. */
+static void *write_all(void *arg)
+{
+    struct line *line = arg;
+    int64_t end = co_now() + ENOUGH;
+
+    for (int i = 0; i < line->count && co_now() < end; i++) {
+        int count = atomic_fetch_add(&line->written, 1) + 1;
+
+        CHECK(write(line->fds[1], "x", 1) == 1);
+        while (atomic_load(&line->delivered) < count && co_now() < end)
+            (void)usleep(100);
+    }
+    return NULL;
+}
+
+/* Computes in one turn until the counter is there. */
+static void compute_until(const _Atomic int *counter, int value)
+{
+    int64_t end = co_now() + ENOUGH;
+
+    while (atomic_load(counter) < value && co_now() < end)
+        continue;
+}
+
+static struct co__worker *here(void)
+{
+    return co__worker();
+}
+
+static void write_while_computing(struct line *line, int count)
+{
+    pthread_t writer;
+
+    line->count = count;
+    CHECK(pthread_create(&writer, NULL, write_all, line) == 0);
+    compute_until(&line->delivered, count);
+    CHECK(pthread_join(writer, NULL) == 0);
+    CHECK(atomic_load(&line->written) == count);
+    CHECK(atomic_load(&line->delivered) == count);
+}
+
+static int be_stuck(void *arg)
+{
+    (void)arg;
+    co__poll_deliver_to(deliver);
+    open_line(&lines[0], here()->index);
+    write_while_computing(&lines[0], 100);
+    CHECK(atomic_load(&lines[0].at_home) == 0);
+    compute_until(&here()->keeper, 1); /* and it goes back to its post */
+    CHECK(atomic_load(&here()->keeper) == 2 - here()->index);
+    CHECK(co__is_stuck(here()));
+    close_line(&lines[0]);
+    return 0;
+}
+
+Test(vigil, events_of_a_stuck_worker_arrive_elsewhere_once_each)
+{
+    run_on(2, be_stuck, NULL);
+}
+
+static int make_noise(void *arg)
+{
+    struct co__worker *w = here();
+    struct co__worker *other = &co__rt.workers[1 - w->index];
+    int64_t begun = co_now();
+    uint32_t naps = atomic_load(&other->naps);
+
+    (void)arg;
+    co__poll_deliver_to(deliver);
+    open_line(&lines[0], w->index);
+    co__worker_kick(w); /* from now on its epoll is ready without end */
+    write_while_computing(&lines[0], 50);
+    CHECK(atomic_load(&lines[0].at_home) == 0);
+    CHECK(atomic_load(&w->noisy) == atomic_load(&w->stuck));
+    naps = atomic_load(&other->naps) - naps;
+    CHECK(naps <= 200 + (co_now() - begun) / (100 * CO_US));
+    close_line(&lines[0]);
+    return 0;
+}
+
+Test(vigil, what_only_the_owner_takes_out_makes_nobody_spin)
+{
+    run_on(2, make_noise, NULL);
+}
+
+static int be_quiet(void *arg)
+{
+    struct co__worker *w = here();
+    struct co__worker *other = &co__rt.workers[1 - w->index];
+    uint32_t naps;
+
+    (void)arg;
+    compute_until(&w->keeper, 1);
+    naps = atomic_load(&other->naps);
+    compute(100 * CO_MS); /* a hundred looks of the watchdog */
+    CHECK(chaotic() || atomic_load(&other->naps) - naps <= 10);
+    return 0;
+}
+
+Test(vigil, a_keeper_sleeps_while_nothing_happens)
+{
+    run_on(2, be_quiet, NULL);
+}
+
+static int recover(void *arg)
+{
+    struct co__worker *w;
+    pthread_t writer;
+
+    (void)arg;
+    co__poll_deliver_to(deliver);
+    CO_PIN();
+    w = here();
+    open_line(&lines[0], w->index);
+    for (int round = 0; round < 5; round++) {
+        int before = atomic_load(&lines[0].delivered);
+
+        compute_until(&w->keeper, 1);
+        CHECK(co_yield() == 0);
+        CHECK(!co__is_stuck(w));
+        lines[0].count = 20;
+        CHECK(pthread_create(&writer, NULL, write_all, &lines[0]) == 0);
+        until(&lines[0].delivered, before + 20); /* turns, served here or by one on its way off */
+        CHECK(pthread_join(writer, NULL) == 0);
+        CHECK(atomic_load(&lines[0].delivered) == before + 20);
+    }
+    while (atomic_load(&w->keeper) != 0) {
+        CHECK(write(lines[0].fds[1], "x", 1) == 1); /* it learns that nobody is stuck */
+        CHECK(co_sleep(CO_MS) == 0);
+    }
+    close_line(&lines[0]);
+    return 0;
+}
+
+Test(vigil, it_ends_when_the_worker_comes_back)
+{
+    run_on(2, recover, NULL);
+}
+
+static _Atomic int both_done;
+
+static void also_stuck(void *arg)
+{
+    (void)arg;
+    open_line(&lines[1], here()->index);
+    write_while_computing(&lines[1], 50);
+    CHECK(atomic_load(&lines[1].at_home) == 0);
+    atomic_fetch_add(&both_done, 1);
+    compute_until(&both_done, 2);
+    close_line(&lines[1]);
+}
+
+static int be_stuck_with_another(void *arg)
+{
+    (void)arg;
+    co__poll_deliver_to(deliver);
+    atomic_store(&both_done, 0);
+    start(also_stuck, NULL);
+    compute_until(&lines[1].written, 1); /* it runs elsewhere */
+    open_line(&lines[0], here()->index);
+    write_while_computing(&lines[0], 50);
+    CHECK(atomic_load(&lines[0].at_home) == 0);
+    atomic_fetch_add(&both_done, 1);
+    compute_until(&both_done, 2);
+    close_line(&lines[0]);
+    return 0;
+}
+
+Test(vigil, one_keeper_serves_two_who_are_stuck)
+{
+    run_on(3, be_stuck_with_another, NULL);
+}
+
+/* The keeper sleeps on the epolls of a runtime that ends. */
+static int stop_while_stuck(void *arg)
+{
+    (void)arg;
+    compute_until(&here()->keeper, 1);
+    co_stop();
+    return 0;
+}
+
+Test(vigil, a_runtime_ends_from_within_one)
+{
+    int before = -1;
+
+    for (int i = 0; i < 4; i++) {
+        run_on(3, stop_while_stuck, NULL);
+        if (i == 0)
+            before = descriptors(); /* libuv keeps some for the process */
+    }
+    cr_assert_eq(descriptors(), before);
+}
