@@ -41,7 +41,7 @@ HOMES = (
 )
 # The same for functions that need no header.
 SYMBOLS = (
-    (re.compile(r'\b(jump|make|ontop)_fcontext\b'), ('runtime/context.c',)),
+    (re.compile(r'\b(jump|make|ontop)_fcontext\b'), ('runtime/context.c', 'tests/bench/fcontext.c')),
     (re.compile(r'\b__(tsan|asan|sanitizer)_\w+'), ('runtime/context.c', 'runtime/stack')),
 )
 

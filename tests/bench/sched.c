@@ -1,52 +1,118 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sched - what the scheduler costs: yield, spawn and wait, ping-pong.
+ * sched - what the runtime and its primitives cost, one line of the table at a time.
  *
- *   yield     64 coroutines yield in turn; per yield.
- *   spawn     one coroutine starts another, which does nothing, and waits for it; per coroutine.
- *   pingpong  two coroutines wake each other in turn; per round trip.
+ * Does a tenth of COUNT operations to warm up, then COUNT of them, and prints elapsed and CPU time
+ * (all threads, as the kernel accounts for it) per operation. `tools/bench sched` runs it beside
+ * its peers in peers/, which know the same lines.
  *
- * Prints elapsed and CPU time (all threads) per operation. peers/sched.go does the same with
- * goroutines; `tools/bench sched` compares them.
- *
- * usage: sched yield|spawn|pingpong THREADS COUNT
+ * usage: sched LINE THREADS COUNT
  */
+#include "sched.h"
+
 #include <co/conf.h>
-#include <co/park.h>
-#include <co/task.h>
-#include <stdatomic.h>
+#include <co/scope.h>
+#include <co/wait_group.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define YIELDERS 64
-
-/* A signal from one coroutine to another: empty, given, or the ticket of who waits for it. */
-struct cell {
-    _Atomic co_ticket word;
+struct moment {
+    int64_t now;
+    int64_t cpu;
 };
+
+static struct moment begun, ended;
+
+static struct moment moment(void)
+{
+    struct timespec cpu;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    return (struct moment){co_now(), cpu.tv_sec * CO_SEC + cpu.tv_nsec};
+}
+
+void bench_begin(void)
+{
+    begun = moment();
+}
+
+void bench_end(void)
+{
+    ended = moment();
+}
+
+int bench_must(const char *what, int r)
+{
+    if (r < 0) {
+        fprintf(stderr, "sched: %s: %s\n", what, co_strerror(r));
+        exit(1);
+    }
+    return r;
+}
+
+void bench_go(co_fn *fn, void *arg)
+{
+    bench_must("co_go", co_go(fn, arg));
+}
+
+/* ---- many at once ---- */
+
+struct crew {
+    struct co_wait_group left;
+    void (*fn)(int index, void *arg);
+    void *arg;
+    _Atomic int started;
+};
+
+static void be_one(void *arg)
+{
+    struct crew *crew = arg;
+
+    /* relaxed: each gets another number; what they work on was there before they were started. */
+    crew->fn(atomic_fetch_add_explicit(&crew->started, 1, memory_order_relaxed), crew->arg);
+    co_wait_group_add(&crew->left, -1);
+}
+
+static void be_the_pinned_one(void *arg)
+{
+    CO_PIN();
+
+    be_one(arg);
+}
+
+void bench_together(int n, void (*fn)(int index, void *arg), void *arg)
+{
+    struct crew crew = {.fn = fn, .arg = arg};
+
+    co_wait_group_add(&crew.left, n);
+    for (int i = 0; i < n; i++)
+        bench_go(be_one, &crew);
+    bench_must("co_wait_group_wait", co_wait_group_wait(&crew.left));
+}
+
+void bench_apart(void (*fn)(int index, void *arg), void *arg)
+{
+    struct crew crew = {.fn = fn, .arg = arg};
+    CO_PIN();
+
+    co_wait_group_add(&crew.left, 1);
+    bench_go(be_the_pinned_one, &crew);
+    /* This worker does not come to it, so another will. relaxed: a hint. */
+    while (atomic_load_explicit(&crew.started, memory_order_relaxed) == 0)
+        continue;
+    fn(1, arg);
+    bench_must("co_wait_group_wait", co_wait_group_wait(&crew.left));
+}
+
+/* ---- signals ---- */
 
 #define EMPTY ((co_ticket)0)
 #define GIVEN UINT64_MAX
 #define WOKEN 1 /* what co_park returns, whether it slept or not */
 
-struct work {
-    const char *what;
-    long count;
-    struct cell ping, pong, done;
-    _Atomic int left; /* yielders that have not ended */
-    int64_t elapsed;
-    int64_t cpu;
-};
-
-static _Noreturn void die(const char *what, int err)
-{
-    fprintf(stderr, "sched: %s: %s\n", what, co_strerror(err));
-    exit(1);
-}
-
-static void give(struct cell *cell)
+void bench_give(struct bench_cell *cell)
 {
     co_ticket seen = EMPTY;
 
@@ -61,10 +127,10 @@ static void give(struct cell *cell)
 
 static int commit_take(co_ticket self, void *arg)
 {
-    struct cell *cell = arg;
+    struct bench_cell *cell = arg;
     co_ticket seen = EMPTY;
 
-    /* acq_rel: pairs with the CAS in give, either way round. */
+    /* acq_rel: pairs with the CAS in bench_give, either way round. */
     if (atomic_compare_exchange_strong_explicit(&cell->word, &seen, self, memory_order_acq_rel,
                                                 memory_order_acquire))
         return 0;
@@ -73,120 +139,62 @@ static int commit_take(co_ticket self, void *arg)
     return WOKEN;
 }
 
-static void take(struct cell *cell)
+void bench_take(struct bench_cell *cell)
 {
-    int r = co_park(commit_take, cell, 0);
-
-    if (r != WOKEN)
-        die("co_park", r);
+    bench_must("co_park", co_park(commit_take, cell, 0));
 }
 
-static void start(co_fn *fn, void *arg)
-{
-    int r = co_go(fn, arg);
+/* ---- the command ---- */
 
-    if (r < 0)
-        die("co_go", r);
-}
-
-static void yield_many(void *arg)
-{
-    struct work *work = arg;
-
-    for (long i = work->count / YIELDERS; i > 0; i--)
-        (void)co_yield();
-    /* acq_rel: the last one to leave is ordered after the others. */
-    if (atomic_fetch_sub_explicit(&work->left, 1, memory_order_acq_rel) == 1)
-        give(&work->done);
-}
-
-static void do_yield(struct work *work)
-{
-    work->count -= work->count % YIELDERS;
-    atomic_init(&work->left, YIELDERS);
-    for (int i = 0; i < YIELDERS; i++)
-        start(yield_many, work);
-    take(&work->done);
-}
-
-static void only_give(void *arg)
-{
-    give(arg);
-}
-
-static void do_spawn(struct work *work)
-{
-    for (long i = 0; i < work->count; i++) {
-        start(only_give, &work->done);
-        take(&work->done);
-    }
-}
-
-static void answer_pings(void *arg)
-{
-    struct work *work = arg;
-
-    for (long i = 0; i < work->count; i++) {
-        take(&work->ping);
-        give(&work->pong);
-    }
-    give(&work->done);
-}
-
-static void do_pingpong(struct work *work)
-{
-    start(answer_pings, work);
-    for (long i = 0; i < work->count; i++) {
-        give(&work->ping);
-        take(&work->pong);
-    }
-    take(&work->done);
-}
-
-static int64_t process_cpu(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return now.tv_sec * CO_SEC + now.tv_nsec;
-}
+struct task {
+    const struct bench_line *line;
+    long count;
+};
 
 static int measure(void *arg)
 {
-    struct work *work = arg;
-    int64_t begun = co_now();
-    int64_t cpu = process_cpu();
+    const struct task *task = arg;
 
-    if (strcmp(work->what, "yield") == 0)
-        do_yield(work);
-    else if (strcmp(work->what, "spawn") == 0)
-        do_spawn(work);
-    else
-        do_pingpong(work);
-    work->cpu = process_cpu() - cpu;
-    work->elapsed = co_now() - begun;
+    if (task->count >= 10)
+        task->line->fn(task->count / 10);
+    ended = (struct moment){0};
+    bench_begin();
+    task->line->fn(task->count);
+    if (ended.now == 0)
+        bench_end();
     return 0;
+}
+
+static const struct bench_line *find(const char *name)
+{
+    static const struct bench_line *const tables[] = {bench_run, bench_sync, bench_chan,
+                                                      bench_time};
+
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        for (const struct bench_line *line = tables[i]; line->name; line++) {
+            if (strcmp(line->name, name) == 0)
+                return line;
+        }
+    }
+    return NULL;
 }
 
 int main(int argc, char **argv)
 {
-    struct work work = {0};
+    struct task task;
     struct co_conf conf;
-    int r;
 
-    if (argc != 4 || (strcmp(argv[1], "yield") != 0 && strcmp(argv[1], "spawn") != 0 &&
-                      strcmp(argv[1], "pingpong") != 0)) {
-        fprintf(stderr, "usage: sched yield|spawn|pingpong THREADS COUNT\n");
+    if (argc != 4 || !(task.line = find(argv[1]))) {
+        fprintf(stderr, "usage: sched LINE THREADS COUNT\n");
         return 2;
     }
-    work.what = argv[1];
-    work.count = strtol(argv[3], NULL, 10);
+    task.count = strtol(argv[3], NULL, 10);
     co_conf_init(&conf);
     conf.threads = (int)strtol(argv[2], NULL, 10);
-    r = co_run_with(&conf, measure, &work);
-    if (r < 0)
-        die("co_run_with", r);
-    printf("ns %.1f\n", (double)work.elapsed / (double)work.count);
-    printf("cpu_ns %.1f\n", (double)work.cpu / (double)work.count);
+    conf.offload_threads = 8; /* as many as `blocking` has callers */
+    conf.stall_report = 0;    /* a busy machine looks like a stall */
+    bench_must("co_run_with", co_run_with(&conf, measure, &task));
+    printf("ns %.1f\n", (double)(ended.now - begun.now) / (double)task.count);
+    printf("cpu_ns %.1f\n", (double)(ended.cpu - begun.cpu) / (double)task.count);
     return 0;
 }
