@@ -154,7 +154,7 @@ int co__gate_wait(struct co_pool *pool, int worker, struct co__slot **ret_slot)
 {
     struct co__waiter waiter = {.pool = pool, .worker = worker};
     struct co__gate *gate = &pool->gate;
-    int r = co_park(join, &waiter, 0);
+    int r = co_park_for("lease of pool", pool, join, &waiter, CO_PARK_INSIDE);
 
     co_latch_take(&gate->lock);
     if (waiter.queued)

@@ -138,7 +138,8 @@ void co__shard_drain(struct co__shard *shard)
     r = shard->users == 0;
     co_latch_give(&shard->lock);
     if (r == 0)
-        r = co_park(await_users, shard, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE);
+        r = co_park_for("leases to end", shard, await_users, shard,
+                        CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE | CO_PARK_INSIDE);
     assert(r >= 0 && "co_pool_free outside a coroutine with leases that have not ended");
     (void)r;
 }

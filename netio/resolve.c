@@ -115,7 +115,7 @@ int co__endpoint_resolve(const struct co__endpoint *endpoint, struct co__addr *r
         free(lookup);
         return r;
     }
-    r = co_park(wait_for, lookup, 0);
+    r = co_park_for("lookup of a name", NULL, wait_for, lookup, 0);
     if (r >= 0) {
         r = lookup->result;
         if (r > 0)

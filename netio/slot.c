@@ -370,7 +370,7 @@ int co__slot_wait_for_free(void)
     {
         CO_DEADLINE(100 * CO_MS);
         co_ticket mine = 0;
-        int r = co_park(starve, &mine, 0);
+        int r = co_park_for("a free descriptor", NULL, starve, &mine, 0);
 
         /* acq_rel: a ticket must not stand there when its coroutine, or its runtime, is no more;
          * relaxed: it does not. */

@@ -85,6 +85,10 @@ struct co__coro {
     struct co__timer timer;
     struct co__entry entry;
     const char *name;
+    /* What the park is for, and since when; for reports, which check the word around their look. */
+    const char *what;
+    const void *object;
+    int64_t since;
     _Alignas(16) unsigned char copy[CO_COPY_MAX];
 };
 

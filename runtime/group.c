@@ -294,7 +294,8 @@ static int wait_for_all(struct co_group *group, unsigned flags)
     if (over)
         return result;
     assert(group_of(self()) != group); /* it would wait for itself */
-    r = co_waitlist_park(&group->waiters, &group->latch, &waiter, nobody_runs, group, flags);
+    r = co_waitlist_park_for("group", &group->waiters, &group->latch, &waiter, nobody_runs, group,
+                             flags | CO_PARK_INSIDE);
     return r < 0 ? r : result_of(group, &over);
 }
 

@@ -100,7 +100,7 @@ int co_offload(int (*fn)(void *arg), void *arg, int *ret_result)
         return -ENOMEM;
     request->fn = fn;
     request->ret_result = ret_result;
-    return co_park(queue, request, 0);
+    return co_park_for("offload", NULL, queue, request, 0);
 }
 
 int co_offload_detached(void (*fn)(void *arg), void *arg)
@@ -114,6 +114,6 @@ int co_offload_detached(void (*fn)(void *arg), void *arg)
     if (!request)
         return -ENOMEM;
     request->detached_fn = fn;
-    r = co_park(queue, request, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE);
+    r = co_park_for("offload", NULL, queue, request, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE);
     return r < 0 ? r : 0;
 }

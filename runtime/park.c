@@ -27,6 +27,8 @@
 #include "worker.h"
 #include <unistd.h>
 
+const char co__park_source[] = "descriptor";
+
 struct co__coro *co__claim(struct co__coro *co, uint64_t seq, uint64_t mask, int result)
 {
     /* acquire: the value read here goes into the CAS, whose acquire does the ordering; a stale one
@@ -117,6 +119,7 @@ static void commit_rest(struct co__worker *w, struct co__coro *co, uint64_t word
      * us. */
     if (why && co__claim(co, word >> CO__SEQ_SHIFT, CO__TICKET_SEQ, why))
         atomic_fetch_or_explicit(&co->word, CO__FIRED, memory_order_acq_rel /* as co__fire */);
+    co->since = w->clock;
     co__stat(w->stats, CO__STAT_PARKED);
     /* acq_rel: releases the saved registers to whoever fires; acquires the winner's result if
      * FIRED. */
@@ -137,21 +140,31 @@ void co__park_commit(struct co__worker *w, struct co__coro *co)
     commit_rest(w, co, word, refused);
 }
 
-static uint64_t next_sequence(struct co__coro *co, uint32_t flags, int64_t until)
+/* What a park is for, and how it may end. */
+struct purpose {
+    const char *what;
+    const void *object;
+    uint32_t flags;
+    int64_t until;
+};
+
+static uint64_t next_sequence(struct co__coro *co, struct purpose purpose)
 {
     /* relaxed: only the running coroutine starts a new sequence, and it is us. */
     uint64_t word = atomic_load_explicit(&co->word, memory_order_relaxed);
 
     /* relaxed, both: published by the word. */
-    atomic_store_explicit(&co->until, until, memory_order_relaxed);
-    atomic_store_explicit(&co->flags, flags, memory_order_relaxed /* as above */);
+    atomic_store_explicit(&co->until, purpose.until, memory_order_relaxed);
+    atomic_store_explicit(&co->flags, purpose.flags, memory_order_relaxed /* as above */);
+    co->what = purpose.what;
+    co->object = purpose.object;
     word = (word | CO__BITS) + 1;
     /* seq_cst: step 1 above. */
     atomic_store_explicit(&co->word, word, memory_order_seq_cst);
     return word;
 }
 
-static int park(co_commit_fn *commit, void *arg, unsigned flags, int64_t until)
+static int park(co_commit_fn *commit, void *arg, struct purpose purpose)
 {
     struct co__worker *w = co__worker();
     struct co__coro *co;
@@ -159,30 +172,37 @@ static int park(co_commit_fn *commit, void *arg, unsigned flags, int64_t until)
     if (!w || !w->current)
         return -EPERM;
     co = w->current;
-    if (!(flags & CO_PARK_NO_DEADLINE) && co->deadline < until)
-        until = co->deadline;
+    if (!(purpose.flags & CO_PARK_NO_DEADLINE) && co->deadline < purpose.until)
+        purpose.until = co->deadline;
     if (co->grace)
-        flags |= CO_PARK_NO_CANCEL;
+        purpose.flags |= CO_PARK_NO_CANCEL;
     w->commit = commit;
     w->commit_arg = arg;
-    (void)next_sequence(co, flags, until);
+    (void)next_sequence(co, purpose);
     (void)co__suspend(w, CO__ACTION_PARK);
     return co->result;
 }
 
 int co_park(co_commit_fn *commit, void *arg, unsigned flags)
 {
-    return park(commit, arg, flags, CO_NEVER);
+    return park(commit, arg, (struct purpose){.flags = flags, .until = CO_NEVER});
 }
 
-int co__park_until(co_commit_fn *commit, void *arg, unsigned flags, int64_t until)
+int co_park_for(const char *what, const void *object, co_commit_fn *commit, void *arg,
+                unsigned flags)
 {
-    return park(commit, arg, flags, until);
+    return park(commit, arg, (struct purpose){what, object, flags, CO_NEVER});
+}
+
+int co__park_until(const char *what, co_commit_fn *commit, void *arg, unsigned flags, int64_t until)
+{
+    return park(commit, arg, (struct purpose){what, NULL, flags, until});
 }
 
 co_ticket co__born_parked(struct co__coro *co, int64_t until)
 {
-    return co__ticket(co, next_sequence(co, 0, until));
+    return co__ticket(
+        co, next_sequence(co, (struct purpose){co__park_source, co->entry.source, 0, until}));
 }
 
 void co__born_commit(struct co__worker *w, struct co__coro *co, int refused)

@@ -8,14 +8,18 @@
 
 struct co__worker;
 
+/* What parks on a wait source say that they wait for; compared by its address. */
+extern const char co__park_source[];
+
 /* co_unpark for callers that are part of the runtime: no look whether it still runs. */
 bool co__unpark(co_ticket ticket, int result);
 
 /*
- * co_park with a time of its own: ends with -ETIMEDOUT at the earlier of `until` and the deadline
- * in force.
+ * co_park_for with a time of its own: ends with -ETIMEDOUT at the earlier of `until` and the
+ * deadline in force.
  */
-int co__park_until(co_commit_fn *commit, void *arg, unsigned flags, int64_t until);
+int co__park_until(const char *what, co_commit_fn *commit, void *arg, unsigned flags,
+                   int64_t until);
 
 /* Finishes a park on the worker's stack, after the coroutine `co` has left its own. */
 void co__park_commit(struct co__worker *w, struct co__coro *co);

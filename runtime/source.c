@@ -139,7 +139,7 @@ void co__source_clear(struct co__source *source, uint64_t ticket)
 int co__source_wait(struct co__source *source, bool drained)
 {
     struct wait wait = {source, drained ? CO__SOURCE_HUP | CO__SOURCE_PRI : 0, CO__SOURCE_WAITER};
-    int r = co_park(publish, &wait, 0);
+    int r = co_park_for(co__park_source, source, publish, &wait, 0);
     struct co__coro *co;
 
     if (r == 0 || r == LOOK_AGAIN)

@@ -188,7 +188,7 @@ int co_sleep(int64_t ns)
     if (r < 0)
         return r;
     co = co__worker()->current;
-    r = co__park_until(NULL, NULL, 0, until);
+    r = co__park_until("sleep", NULL, NULL, 0, until);
     return r == -ETIMEDOUT && until < co->deadline ? 0 : r;
 }
 

@@ -121,7 +121,8 @@ int co_http_serve_on(int lfd, const struct co_http_conf *conf, const struct co_h
         (void)co_shutdown(lfd, SHUT_RD);
         /* relaxed: a hint for connections that go on. */
         atomic_store_explicit(&server->closing, true, memory_order_relaxed);
-        if (co_park(leave_and_wait, server, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE) < 0)
+        if (co_park_for("connections to end", server, leave_and_wait, server,
+                        CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE | CO_PARK_INSIDE) < 0)
             abort(); /* cannot be: the park has no other end than the last connection */
     }
     co__routes_done(&server->routes);

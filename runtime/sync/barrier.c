@@ -77,7 +77,7 @@ int co_barrier_wait(struct co_barrier *barrier)
 
     if (r < 0)
         return r;
-    r = co_park(commit, &arrival, 0);
+    r = co_park_for("barrier", barrier, commit, &arrival, CO_PARK_INSIDE);
     if (arrival.last)
         return 1;
     return r < 0 ? withdraw(&arrival, r) : 0;

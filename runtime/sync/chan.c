@@ -187,7 +187,8 @@ static int wait_for(struct co_case *one)
     int r;
 
     one->result = -EAGAIN;
-    r = co_park(commit_one, one, 0);
+    r = co_park_for(one->kind == CO_CASE_SEND ? "channel to send" : "channel to receive", one->chan,
+                    commit_one, one, CO_PARK_INSIDE);
     if (r >= 0 || one->result != -EAGAIN)
         return one->result;
     co_latch_take(&one->chan->latch);
@@ -394,7 +395,7 @@ static void unlink_all(struct selection *s)
 
 static int select_wait(struct selection *s)
 {
-    int r = co_park(commit, s, 0);
+    int r = co_park_for("select", s->cases, commit, s, CO_PARK_INSIDE);
 
     if (s->chosen >= 0) /* by the commit, whoever won the claim */
         return s->chosen;

@@ -49,7 +49,7 @@ int co_cond_wait(struct co_cond *cond, struct co_mutex *mutex)
     if (r < 0)
         return r;
     assert(co__mutex_is_mine(mutex));
-    r = co_park(commit, &wait, 0);
+    r = co_park_for("condition", cond, commit, &wait, CO_PARK_INSIDE);
     if (r < 0) {
         co_latch_take(&cond->latch);
         co_waitlist_remove(&cond->waiters, &wait.waiter);

@@ -37,7 +37,8 @@ int co_event_wait(struct co_event *event)
     co_latch_give(&event->latch);
     if (set)
         return 0;
-    return co_waitlist_park(&event->waiters, &event->latch, &waiter, is_set, event, 0);
+    return co_waitlist_park_for("event", &event->waiters, &event->latch, &waiter, is_set, event,
+                                CO_PARK_INSIDE);
 }
 
 void co_event_set(struct co_event *event)

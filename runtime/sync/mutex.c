@@ -70,7 +70,8 @@ static int wait_for(struct co_mutex *mutex, unsigned flags)
 
     if (co__mutex_is_mine(mutex))
         return co_self() ? -EDEADLK : -EPERM;
-    r = co_waitlist_park(&mutex->waiters, &mutex->latch, &waiter, try_contended, mutex, flags);
+    r = co_waitlist_park_for("mutex", &mutex->waiters, &mutex->latch, &waiter, try_contended, mutex,
+                             flags | CO_PARK_INSIDE);
     if (r == 0)
         set_owner(mutex, co_self());
     return r;

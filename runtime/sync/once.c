@@ -42,7 +42,8 @@ static int wait_for_turn(struct co_once *once)
     co_latch_give(&once->latch);
     if (now)
         return (int)waiter.want;
-    r = co_waitlist_park(&once->waiters, &once->latch, &waiter, look, once, 0);
+    r = co_waitlist_park_for("once", &once->waiters, &once->latch, &waiter, look, once,
+                             CO_PARK_INSIDE);
     return r == 0 ? (int)waiter.want : r;
 }
 

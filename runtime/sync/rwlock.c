@@ -68,7 +68,8 @@ static int take(struct co_rwlock *lock, uint64_t want)
     co_latch_give(&lock->latch);
     if (r)
         return 0;
-    r = co_waitlist_park(&lock->waiters, &lock->latch, &waiter, try_it, lock, 0);
+    r = co_waitlist_park_for(want == WRITE ? "rwlock to write" : "rwlock to read", &lock->waiters,
+                             &lock->latch, &waiter, try_it, lock, CO_PARK_INSIDE);
     if (r < 0) {
         /* A writer that gives up may have been all that kept readers out. */
         co_latch_take(&lock->latch);

@@ -48,7 +48,8 @@ int co_sem_take(struct co_sem *sem)
         return r;
     if (co_sem_try(sem) == 0)
         return 0;
-    return co_waitlist_park(&sem->waiters, &sem->latch, &waiter, try_take, sem, 0);
+    return co_waitlist_park_for("semaphore", &sem->waiters, &sem->latch, &waiter, try_take, sem,
+                                CO_PARK_INSIDE);
 }
 
 void co_sem_give(struct co_sem *sem, int64_t permits)

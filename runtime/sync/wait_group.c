@@ -57,5 +57,6 @@ int co_wait_group_wait(struct co_wait_group *group)
     co_latch_give(&group->latch);
     if (zero)
         return 0;
-    return co_waitlist_park(&group->waiters, &group->latch, &waiter, is_zero, group, 0);
+    return co_waitlist_park_for("wait group", &group->waiters, &group->latch, &waiter, is_zero,
+                                group, CO_PARK_INSIDE);
 }

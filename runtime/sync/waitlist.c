@@ -51,15 +51,15 @@ static int commit(co_ticket self, void *arg)
     return p->done;
 }
 
-int co_waitlist_park(struct co_waitlist *list, struct co_latch *latch, struct co_waiter *waiter,
-                     co_wait_fn *try_it, void *obj, unsigned flags)
+int co_waitlist_park_for(const char *what, struct co_waitlist *list, struct co_latch *latch,
+                         struct co_waiter *waiter, co_wait_fn *try_it, void *obj, unsigned flags)
 {
     struct parking p = {
         .list = list, .latch = latch, .waiter = waiter, .try_it = try_it, .obj = obj};
     int r;
 
     waiter->linked = 0;
-    r = co_park(commit, &p, flags);
+    r = co_park_for(what, obj, commit, &p, flags);
     /*
      * A cancel that came before the commit has won the claim against its refusal; what try_it took
      * is taken all the same.
@@ -72,6 +72,12 @@ int co_waitlist_park(struct co_waitlist *list, struct co_latch *latch, struct co
         co_latch_give(latch);
     }
     return r;
+}
+
+int co_waitlist_park(struct co_waitlist *list, struct co_latch *latch, struct co_waiter *waiter,
+                     co_wait_fn *try_it, void *obj, unsigned flags)
+{
+    return co_waitlist_park_for(NULL, list, latch, waiter, try_it, obj, flags);
 }
 
 co_ticket co_waitlist_claim_first(struct co_waitlist *list, int result)

@@ -187,6 +187,8 @@ bool co_unpark(co_ticket ticket, int why)
 
 /* ---- the reader's park ---- */
 
+const char co__park_source[] = "descriptor";
+
 struct co__coro *co__chunks[1 << (CO__CORO_BITS - CO__CHUNK_BITS)];
 static struct co__coro records[READER + 1];
 static struct co__worker worker;
@@ -196,11 +198,12 @@ struct co__worker *co__worker(void)
     return &worker;
 }
 
-int co_park(co_commit_fn *commit, void *arg, unsigned flags)
+int co_park_for(const char *what, const void *object, co_commit_fn *commit, void *arg,
+                unsigned flags)
 {
     int r;
 
-    (void)flags;
+    (void)what, (void)object, (void)flags;
     sequence++;
     atomic_store_explicit(&records[READER].word, sequence << CO__SEQ_SHIFT, memory_order_seq_cst);
     atomic_store_explicit(&claimed, sequence << 1, memory_order_seq_cst);
@@ -209,6 +212,11 @@ int co_park(co_commit_fn *commit, void *arg, unsigned flags)
         return r;
     model_gate_wait(1);
     return result;
+}
+
+int co_park(co_commit_fn *commit, void *arg, unsigned flags)
+{
+    return co_park_for(NULL, NULL, commit, arg, flags);
 }
 
 struct co__coro *co__claim(struct co__coro *co, uint64_t seq, uint64_t mask, int why)

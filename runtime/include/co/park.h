@@ -33,6 +33,8 @@ typedef int co_commit_fn(co_ticket self, void *arg);
 enum {
     CO_PARK_NO_CANCEL = 1,   /* cancel does not end this park */
     CO_PARK_NO_DEADLINE = 2, /* the deadline in force does not end this park */
+    CO_PARK_INSIDE = 4 /* but for cancel and deadline, only this process' own code ends it: nothing
+                              * of the kernel's, no other process (for the report of deadlocks) */
 };
 
 /*
@@ -43,6 +45,15 @@ enum {
  *   -ECANCELED; -EPERM outside a coroutine. Suspends: yes. Threads: coroutines.
  */
 CO_API CO_NODISCARD int co_park(co_commit_fn *commit, void *arg, unsigned flags);
+
+/*
+ * co_park, and says what for: co_dump, the report of a deadlock and the debugger show `what`, a
+ * word or two that must stay where it is ("mutex"), and the address `object`, which may be NULL and
+ * is never followed.
+ * Returns, Suspends, Threads: as co_park.
+ */
+CO_API CO_NODISCARD int co_park_for(const char *what, const void *object, co_commit_fn *commit,
+                                    void *arg, unsigned flags);
 
 /*
  * Tries to become the one who ends the park. At most one claim per park wins.

@@ -61,6 +61,14 @@ CO_API CO_NODISCARD int co_waitlist_park(struct co_waitlist *list, struct co_lat
                                          unsigned flags);
 
 /*
+ * co_waitlist_park, and says what for, as co_park_for does; the object shown is obj.
+ * Returns, Suspends, Threads: as co_waitlist_park.
+ */
+CO_API CO_NODISCARD int co_waitlist_park_for(const char *what, struct co_waitlist *list,
+                                             struct co_latch *latch, struct co_waiter *waiter,
+                                             co_wait_fn *try_it, void *obj, unsigned flags);
+
+/*
  * Links a waiter at the end, for commits that do more than co_waitlist_park's.
  * Suspends: never. Threads: any; the latch is held.
  */
