@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sem.c - permits are handed over: while somebody waits there are none to take, so nobody can
- * overtake. Invariant, under the latch: permits > 0 only while the list is empty.
+ * overtake. Invariant, under the latch: permits > 0 only while the list is empty. All that a give
+ * serves are claimed under one hold; after it nothing of the semaphore is touched, because one of
+ * them may end it.
  */
 #include <co/sem.h>
 
@@ -54,17 +56,16 @@ int co_sem_take(struct co_sem *sem)
 
 void co_sem_give(struct co_sem *sem, int64_t permits)
 {
-    while (permits > 0) {
-        co_ticket ticket;
+    struct co_claimed claimed = {0};
 
-        co_latch_take(&sem->latch);
-        ticket = co_waitlist_claim(&sem->waiters, 0, NULL);
-        if (!ticket)
-            sem->permits += permits;
-        co_latch_give(&sem->latch);
-        if (!ticket)
-            return;
-        co_finish(ticket);
-        permits--;
+    if (permits <= 0)
+        return;
+    co_latch_take(&sem->latch);
+    while (permits > 0 && sem->waiters.head) {
+        if (co_waitlist_claim_into(&sem->waiters, 0, &claimed))
+            permits--;
     }
+    sem->permits += permits;
+    co_latch_give(&sem->latch);
+    co_waitlist_finish(&claimed);
 }

@@ -168,6 +168,43 @@ Test(sem, plain_threads_may_give_but_not_wait)
     cr_assert_eq(co_sem_try(&sem), 0);
 }
 
+/* ---- whose memory it is ---- */
+
+/* Takes a permit of a semaphore of its own, and frees that. */
+static int take_and_free(void *arg)
+{
+    struct co_sem *own = arg;
+    int r = co_sem_take(own);
+
+    co_sem_done(own);
+    free(own);
+    return r;
+}
+
+static void give_two(void *arg)
+{
+    co_sem_give(arg, 2);
+}
+
+static int ended_by_the_waiter(void *arg)
+{
+    for (int i = 0; i < number_of(arg); i++) {
+        struct co_sem *own = calloc(1, sizeof *own);
+        CO_GROUP(group);
+
+        CHECK(own != NULL);
+        start_asleep(&group, take_and_free, own);
+        on_plain_thread(give_two, own);
+        CHECK(co_group_wait(&group) == 0);
+    }
+    return 0;
+}
+
+Test(sem, who_is_served_may_end_it_though_more_was_given)
+{
+    run_on(WORKERS, ended_by_the_waiter, numbered(fewer(40)));
+}
+
 /* ---- all at once ---- */
 
 static _Atomic int64_t taken;

@@ -16,7 +16,7 @@ struct co_sem {
     struct co_waitlist waiters;
 };
 
-/* Makes a semaphore with `permits` permits. Suspends: never. Threads: any. */
+/* Makes a semaphore with `permits` permits, 0 or more. Suspends: never. Threads: any. */
 CO_API void co_sem_init(struct co_sem *sem, int64_t permits);
 
 /* Ends a semaphore, for which nobody may wait. NULL does nothing. Suspends: never. Threads: any. */
@@ -36,7 +36,7 @@ CO_API CO_NODISCARD int co_sem_take(struct co_sem *sem);
 CO_API CO_NODISCARD int co_sem_try(struct co_sem *sem);
 
 /*
- * Gives `permits` permits; waiters get theirs directly, in turn.
+ * Gives `permits` permits; waiters get theirs directly, in turn. Zero or fewer does nothing.
  * Suspends: never. Threads: any.
  */
 CO_API void co_sem_give(struct co_sem *sem, int64_t permits);
