@@ -8,7 +8,7 @@
  *   0        -> the caller's ticket, by its commit
  *   0, ticket -> DONE, by the pool thread, which wakes the ticket it found
  */
-#include "addr.h"
+#include "endpoint.h"
 
 #include <co/offload.h>
 #include <co/park.h>
@@ -23,7 +23,7 @@ struct lookup {
     int holders;
     int result; /* number of addresses, or a negative errno */
     struct co__endpoint endpoint;
-    struct co__addr addrs[CO__ADDRS_MAX];
+    struct co_addr addrs[CO_ADDRS_MAX];
 };
 
 static void leave(struct lookup *lookup)
@@ -45,32 +45,48 @@ static int code(int r)
     }
 }
 
-static int look_up(struct lookup *lookup)
+static int ask_system(const char *host, struct co_addr *ret_addrs)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *list;
     int count = 0;
-    int r = getaddrinfo(lookup->endpoint.host, NULL, &hints, &list);
+    int r = getaddrinfo(host, NULL, &hints, &list);
 
     if (r != 0)
         return code(r);
-    for (struct addrinfo *i = list; i && count < CO__ADDRS_MAX; i = i->ai_next) {
-        struct co__addr *addr = &lookup->addrs[count];
+    for (struct addrinfo *i = list; i && count < CO_ADDRS_MAX; i = i->ai_next) {
+        struct co_addr *addr = &ret_addrs[count];
 
-        if (i->ai_addrlen > sizeof addr->local)
+        if (i->ai_family != AF_INET && i->ai_family != AF_INET6)
             continue;
         memcpy(&addr->any, i->ai_addr, i->ai_addrlen);
         addr->len = i->ai_addrlen;
-        if (addr->any.sa_family == AF_INET)
-            addr->in4.sin_port = htons(lookup->endpoint.port);
-        else if (addr->any.sa_family == AF_INET6)
-            addr->in6.sin6_port = htons(lookup->endpoint.port);
-        else
-            continue;
         count++;
     }
     freeaddrinfo(list);
     return count > 0 ? count : -ENOENT;
+}
+
+static co__lookup_fn *ask = ask_system;
+
+void co__resolve_by(co__lookup_fn *fn)
+{
+    /* relaxed: tests set it before they start who looks up. */
+    __atomic_store_n(&ask, fn ? fn : ask_system, __ATOMIC_RELAXED);
+}
+
+static int look_up(struct lookup *lookup)
+{
+    /* relaxed: as above. */
+    int count = __atomic_load_n(&ask, __ATOMIC_RELAXED)(lookup->endpoint.host, lookup->addrs);
+
+    for (int i = 0; i < count; i++) {
+        if (lookup->addrs[i].any.sa_family == AF_INET)
+            lookup->addrs[i].in4.sin_port = htons(lookup->endpoint.port);
+        else
+            lookup->addrs[i].in6.sin6_port = htons(lookup->endpoint.port);
+    }
+    return count;
 }
 
 static void on_pool(void *arg)
@@ -96,7 +112,7 @@ static int wait_for(co_ticket self, void *arg)
                                         __ATOMIC_ACQUIRE /* as above */);
 }
 
-int co__endpoint_resolve(const struct co__endpoint *endpoint, struct co__addr *ret_addrs)
+int co__endpoint_resolve(const struct co__endpoint *endpoint, struct co_addr *ret_addrs)
 {
     struct lookup *lookup;
     int r;
@@ -123,4 +139,26 @@ int co__endpoint_resolve(const struct co__endpoint *endpoint, struct co__addr *r
     }
     leave(lookup);
     return r;
+}
+
+int co_resolve(const char *text, int max, struct co_addr *ret_addrs)
+{
+    struct co__endpoint endpoint;
+    struct co_addr addrs[CO_ADDRS_MAX];
+    int count;
+    int r = co_check();
+
+    if (r < 0)
+        return r;
+    if (max < 1)
+        return -EINVAL;
+    r = co__endpoint_parse(text, &endpoint);
+    if (r < 0)
+        return r;
+    count = co__endpoint_resolve(&endpoint, addrs);
+    if (count > max)
+        count = max;
+    if (count > 0)
+        memcpy(ret_addrs, addrs, (size_t)count * sizeof *addrs);
+    return count;
 }

@@ -5,12 +5,11 @@
 #include <co/net.h>
 #include <co/park.h>
 #include <co/private/poll.h>
+#include <co/private/run.h>
 #include <co/scope.h>
 #include <co/stats.h>
 #include <co/task.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sched.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -77,8 +76,8 @@ static void deliver(uint64_t data, uint32_t events)
      */
     if (!slot || __atomic_load_n(&slot->generation, __ATOMIC_RELAXED) != generation)
         return;
-    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        sticky |= CO__SOURCE_HUP;
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) && slot->kind <= CO__SLOT_STREAM)
+        sticky |= CO__SOURCE_HUP; /* others go on after an error */
     if (events & EPOLLPRI)
         sticky |= CO__SOURCE_PRI;
     if (events & (EVENTS | EPOLLHUP | EPOLLERR))
@@ -88,8 +87,8 @@ static void deliver(uint64_t data, uint32_t events)
 }
 
 /*
- * Listeners look at their queue once more and close; idle connections are started for the last
- * time.
+ * Listeners look at their queue once more and close; idle connections are started, or read, for
+ * the last time.
  */
 static void drain(void)
 {
@@ -102,12 +101,28 @@ static void drain(void)
 
         if (!slot)
             continue;
-        if (slot->kind == CO__SLOT_LISTENER)
-            co__source_deliver(&slot->read, slot->generation, 0);
-        else
+        if (slot->kind != CO__SLOT_LISTENER)
             co__source_poke(&slot->read, CO__SOURCE_STARTER, -ECANCELED);
+        /* relaxed: the delivery publishes it, to who waits and to who is about to. */
+        __atomic_store_n(&slot->draining, 1, __ATOMIC_RELAXED);
+        if (slot->kind == CO__SLOT_LISTENER ||
+            __atomic_load_n(&slot->yields, __ATOMIC_RELAXED /* set when it was accepted */))
+            co__source_deliver(&slot->read, slot->generation, 0);
         co__slot_leave(slot, 0);
     }
+}
+
+/* A descriptor that co_go_fd could not pass on is closed, whether it is in the table or not. */
+static int close_any(int fd)
+{
+    const struct co__slot *slot = slot_at(fd);
+    int r = co_close(fd);
+
+    /* acquire: pairs with the last step of take_down. One that is about to be taken down is none
+     * of ours to close. */
+    if (r == -EBADF && (!slot || __atomic_load_n(&slot->users, __ATOMIC_ACQUIRE) == 0))
+        r = close(fd) < 0 ? -errno : 0;
+    return r;
 }
 
 static int64_t read_sockets(int worker, void *arg)
@@ -119,7 +134,7 @@ static int64_t read_sockets(int worker, void *arg)
 static __attribute__((constructor)) void hook_up(void)
 {
     co__poll_deliver_to(deliver);
-    co__fd_close_by(co_close);
+    co__fd_close_by(close_any);
     (void)co__on_drain(drain);
     (void)!co_stat_register_reader("net_sockets", "descriptors that the worker's loop owns",
                                    CO_STAT_GAUGE, read_sockets, NULL);
@@ -154,39 +169,59 @@ static void raise_highest(int fd)
         continue;
 }
 
-int co__slot_open(int fd, enum co__slot_kind kind, int worker, bool out)
+/* Makes the slot ready for a new descriptor, and publishes it. Returns: 0; -ENOMEM; -EBUSY. */
+static int set_up(struct co__slot *slot, int fd, enum co__slot_kind kind, int worker, bool adopted)
 {
-    struct co__slot *slot = slot_make(fd);
-    uint32_t generation;
-    int r;
-
     if (!slot)
         return -ENOMEM;
     /* acquire: pairs with the last step of take_down; the kernel gave the number away only after
      * it. Anything but zero is a descriptor that somebody closed behind our back. */
     if (__atomic_load_n(&slot->users, __ATOMIC_ACQUIRE) != 0)
         return -EBUSY;
-    generation = slot->generation;
     slot->fd = fd;
     slot->worker = (uint16_t)worker;
     slot->kind = (uint8_t)kind;
     slot->left = CO__SLOT_FRESH;
-    slot->broken = 0;
-    slot->out_armed = out;
-    co__source_reset(&slot->read, generation);
-    co__source_reset(&slot->write, generation);
+    slot->broken = slot->out_armed = 0;
+    slot->flags = kind == CO__SLOT_DATAGRAM ? MSG_DONTWAIT | MSG_TRUNC : MSG_DONTWAIT;
+    slot->adopted = adopted;
+    slot->siblings = NULL;
+    slot->yields = slot->heard = slot->draining = 0;
+    co__source_reset(&slot->read, slot->generation);
+    co__source_reset(&slot->write, slot->generation);
     /* seq_cst: publishes the slot; before a later look at the drain. */
     __atomic_store_n(&slot->users, CO__SLOT_OPEN, __ATOMIC_SEQ_CST);
     raise_highest(fd);
+    return 0;
+}
+
+static int open_slot(int fd, enum co__slot_kind kind, int worker, bool out, bool adopted)
+{
+    struct co__slot *slot = slot_make(fd);
+    int r = set_up(slot, fd, kind, worker, adopted);
+
+    if (r < 0)
+        return r;
+    slot->out_armed = out;
     /* relaxed: a figure to balance by. */
     __atomic_fetch_add(&loops[worker].sockets, 1, __ATOMIC_RELAXED);
     r = co__poll_add(worker, fd, EVENTS | (out ? EPOLLOUT : 0U),
-                     (uint64_t)generation << 32 | (uint32_t)fd);
+                     (uint64_t)slot->generation << 32 | (uint32_t)fd);
     if (r < 0) {
         __atomic_fetch_sub(&loops[worker].sockets, 1, __ATOMIC_RELAXED /* as above */);
         __atomic_store_n(&slot->users, 0, __ATOMIC_RELEASE /* nobody knew the descriptor yet */);
     }
     return r;
+}
+
+int co__slot_open(int fd, enum co__slot_kind kind, int worker, bool out)
+{
+    return open_slot(fd, kind, worker, out, false);
+}
+
+int co__slot_adopt(int fd, enum co__slot_kind kind, int worker)
+{
+    return open_slot(fd, kind, worker, true, true);
 }
 
 int co__slot_arm_out(struct co__slot *slot)
@@ -201,38 +236,42 @@ int co__slot_arm_out(struct co__slot *slot)
     return r;
 }
 
-int co__socket(int family, bool nodelay)
+void co__slot_yield_at_stop(int fd)
 {
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct co__slot *slot = slot_at(fd);
 
-    if (fd < 0)
-        return -errno;
-    if (nodelay && family != AF_UNIX)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    return fd;
+    /* relaxed, both: the caller has published the slot and looks at the drain next; one of the two
+     * sees the other. */
+    __atomic_store_n(&slot->yields, 1, __ATOMIC_RELAXED);
+    if (co__run_draining())
+        __atomic_store_n(&slot->draining, 1, __ATOMIC_RELAXED);
 }
 
 /* ---- users ---- */
 
+/* Why a slot cannot be entered, for all the reasons that its users word may hold. */
+static int refusal(uint64_t users)
+{
+    if (!(users & CO__SLOT_OPEN) || (users & CO__SLOT_CLOSED))
+        return -EBADF;
+    return users & CO__SLOT_HUNG ? -ECANCELED : -EBUSY;
+}
+
 struct co__slot *co__slot_enter(int fd, unsigned bit, int *ret_err)
 {
+    const uint64_t looked_at = CO__SLOT_OPEN | CO__SLOT_CLOSED | CO__SLOT_HUNG | bit;
     struct co__slot *slot = slot_at(fd);
     uint64_t users;
 
-    *ret_err = -EBADF;
-    if (!slot)
+    if (!slot) {
+        *ret_err = -EBADF;
         return NULL;
+    }
     /* acquire: pairs with co__slot_open. */
     users = __atomic_load_n(&slot->users, __ATOMIC_ACQUIRE);
     do {
-        if (!(users & CO__SLOT_OPEN) || (users & CO__SLOT_CLOSED))
-            return NULL;
-        if (users & CO__SLOT_HUNG) {
-            *ret_err = -ECANCELED;
-            return NULL;
-        }
-        if (users & bit) {
-            *ret_err = -EBUSY;
+        if ((users & looked_at) != CO__SLOT_OPEN) {
+            *ret_err = refusal(users);
             return NULL;
         }
         /* acq_rel: acquires what the last user of the direction left in the slot. */
@@ -247,7 +286,12 @@ static void starved_wake(void);
 static void take_down(struct co__slot *slot)
 {
     int fd = slot->fd;
+    /* relaxed: written by a user who has left, whose leaving the last one out has acquired. */
+    bool released = __atomic_load_n(&slot->users, __ATOMIC_RELAXED) & CO__SLOT_RELEASED;
+    co_ticket releaser = slot->releaser;
 
+    if (slot->kind == CO__SLOT_LISTENER && !slot->adopted)
+        free(slot->siblings);
     (void)co__poll_del(slot->worker, fd);
     /* relaxed: a figure to balance by. */
     __atomic_fetch_sub(&loops[slot->worker].sockets, 1, __ATOMIC_RELAXED);
@@ -263,6 +307,10 @@ static void take_down(struct co__slot *slot)
      * it to.
      */
     __atomic_store_n(&slot->users, 0, __ATOMIC_RELEASE);
+    if (released) {
+        (void)co_unpark(releaser, 0);
+        return;
+    }
     (void)close(fd);
     starved_wake();
 }
@@ -299,6 +347,42 @@ int co_close(int fd)
     }
     co__slot_leave(slot, 0);
     return 0;
+}
+
+/* The releaser leaves when it is off its stack; perhaps it is the last, and wakes itself. */
+static int leave_and_sleep(co_ticket self, void *arg)
+{
+    struct co__slot *slot = arg;
+
+    slot->releaser = self;
+    co__slot_leave(slot, 0);
+    return 0;
+}
+
+int co__slot_release(int fd)
+{
+    enum { OUT = CO__SLOT_CLOSED | CO__SLOT_RELEASED };
+    struct co__slot *slot = slot_at(fd);
+    uint64_t users;
+
+    if (!co_self())
+        return -EPERM;
+    if (!slot)
+        return -EBADF;
+    /* acquire: pairs with co__slot_open. */
+    users = __atomic_load_n(&slot->users, __ATOMIC_ACQUIRE);
+    do {
+        if (!(users & CO__SLOT_OPEN) || (users & CO__SLOT_CLOSED))
+            return -EBADF;
+        if (!slot->adopted)
+            return -EBUSY;
+        /* acq_rel: as in co_close. */
+    } while (!__atomic_compare_exchange_n(&slot->users, &users, (users | OUT) + CO__SLOT_USER, true,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE /* as above */));
+    co__source_hangup(&slot->read);
+    co__source_hangup(&slot->write);
+    return co_park_for("users of a descriptor to leave", slot, leave_and_sleep, slot,
+                       CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE);
 }
 
 int co_hangup(int fd)

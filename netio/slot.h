@@ -10,21 +10,23 @@
  *     OPEN     the slot belongs to a descriptor
  *     CLOSED   its owner has closed it; nobody may enter
  *     HUNG     co_hangup: who enters gets -ECANCELED
+ *     RELEASED it goes without close(2): co_release waits for the last one out
  *     READING, WRITING  a call is under way in that direction
  *     the rest: how many are inside (calls, hang-ups, the closer)
  * Transitions:
  *     0     -> OPEN              co__slot_open, by who made the descriptor
  *     OPEN  -> + a user          co__slot_enter, with its direction's bit; refused if CLOSED, HUNG
  *           or the bit is taken
- *     OPEN  -> + CLOSED + a user co__slot_close, once
+ *     OPEN  -> + CLOSED + a user co_close, once; or with RELEASED, co__slot_release
  *     a user leaves              co__slot_leave; the last one out of a CLOSED slot takes it down:
  *                                epoll DEL, next generation, sources NIL, word 0, and only then
- *                                close(2). After that nobody touches the slot for this descriptor.
+ *                                close(2), or a released one's owner is woken. After that nobody
+ *                                touches the slot for this descriptor.
  */
 #ifndef CO_NETIO_SLOT_H
 #define CO_NETIO_SLOT_H
 
-#include <co/base.h>
+#include <co/park.h>
 #include <co/private/source.h>
 
 enum {
@@ -33,13 +35,18 @@ enum {
     CO__SLOT_HUNG = 4,
     CO__SLOT_READING = 8,
     CO__SLOT_WRITING = 16,
+    CO__SLOT_RELEASED = 32,
     CO__SLOT_USER = 256,
 };
+
+struct co_listen_opts;
 
 enum co__slot_kind {
     CO__SLOT_TCP,    /* a short read means drained */
     CO__SLOT_STREAM, /* it does not: unix sockets carry descriptors beside data */
+    CO__SLOT_DATAGRAM,
     CO__SLOT_LISTENER,
+    CO__SLOT_OTHER, /* adopted, and no socket */
 };
 
 /* What a reader knows of the bytes that wait in the kernel. */
@@ -60,6 +67,19 @@ struct co__slot {
     uint8_t left;      /* enum co__slot_left; the reader's alone */
     uint8_t broken;    /* a send has failed midway; the writer's alone */
     uint8_t out_armed; /* EPOLLOUT is registered; the writer's alone */
+    uint8_t flags;     /* what recv(2) is called with */
+    uint8_t adopted;   /* made by somebody else: co_adopt */
+    /*
+     * Of an idle connection when the runtime stops: see netio/sock.c. By relaxed atomics, since
+     * reader, writer and drain write them; the wait source orders what must be ordered.
+     */
+    uint8_t yields;   /* such a connection ends then */
+    uint8_t heard;    /* bytes have come since the last were sent */
+    uint8_t draining; /* the runtime stops */
+    union {
+        co_ticket releaser;              /* of an adopted one: who waits for the last one out */
+        struct co_listen_opts *siblings; /* of a listener: how to open one for each worker */
+    };
 };
 
 /*
@@ -71,10 +91,31 @@ struct co__slot {
 int co__slot_open(int fd, enum co__slot_kind kind, int worker, bool out);
 
 /*
+ * Marks a connection that was just accepted, and that nobody else knows yet: when the runtime
+ * stops it ends, if it is idle then.
+ */
+void co__slot_yield_at_stop(int fd);
+
+/*
  * Enters a descriptor; bit: CO__SLOT_READING, _WRITING or 0.
  * Returns: the slot; NULL and *ret_err: -EBADF, -ECANCELED, -EBUSY. Threads: any.
  */
 struct co__slot *co__slot_enter(int fd, unsigned bit, int *ret_err);
+
+/*
+ * What every call on a descriptor that may suspend begins with: co_check and co__slot_enter.
+ * Returns: as co__slot_enter; also the errors of co_check. Suspends: as co_check.
+ */
+static inline struct co__slot *co__slot_begin(int fd, unsigned bit, int *ret_err)
+{
+    int r = co_check();
+
+    if (r < 0) {
+        *ret_err = r;
+        return NULL;
+    }
+    return co__slot_enter(fd, bit, ret_err);
+}
 
 /* Leaves it, with the same bit. */
 void co__slot_leave(struct co__slot *slot, unsigned bit);
@@ -92,9 +133,26 @@ int co__slot_wait_for_free(void);
 int co__slot_arm_out(struct co__slot *slot);
 
 /*
- * A new non-blocking, close-on-exec socket; nodelay: with TCP_NODELAY. Returns: it, or a negative
- * errno.
+ * co__slot_open for a descriptor of somebody else, with EPOLLOUT from the start. Returns: as
+ * co__slot_open.
  */
-int co__socket(int family, bool nodelay);
+int co__slot_adopt(int fd, enum co__slot_kind kind, int worker);
+
+/*
+ * Takes an adopted descriptor out of the table without closing it. Those who wait in it get
+ * -ECANCELED; it is out when they have left.
+ * Returns: 0; -EBADF if it is not in the table, -EBUSY if it is, but was not adopted; -EPERM
+ *   outside a coroutine. Suspends: for that; neither cancel nor deadline cuts it short.
+ */
+int co__slot_release(int fd);
+
+/* co_go_when; yields: what it starts does not mind that an idle connection ends at a stop. */
+int co__slot_start(int fd, void (*fn)(void *arg, int why), void *arg, bool yields);
+
+/*
+ * Another listener like that of `slot`, whose siblings are set, on the loop of `worker`. Returns: a
+ * descriptor, or a negative errno.
+ */
+int co__listen_again(const struct co__slot *slot, int worker);
 
 #endif

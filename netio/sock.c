@@ -7,6 +7,11 @@
  * comes during the call. One shortcut: after a read that returned less than asked, a TCP socket is
  * drained, so the next read waits first and saves the call that would fail; sticky bits (end of
  * stream, urgent data) forbid the shortcut.
+ *
+ * When the runtime stops, an accepted connection that is idle must not hold the stop up: the reader
+ * looks once more and then gets the end of the stream. Idle is one on which nothing has come since
+ * the last bytes were sent: `heard` is set by who receives and cleared by who has sent. The drain
+ * sets `draining` and delivers, which wakes the reader, or makes him look before he waits.
  */
 #include <co/private/net.h>
 
@@ -42,17 +47,28 @@ static ssize_t receive_now(struct co__slot *slot, void *buf, size_t cap, bool *r
     do {
         if (co__source_consume(&slot->read) & CO__SOURCE_CLOSING)
             return -ECANCELED;
-        n = recv(slot->fd, buf, cap, MSG_DONTWAIT);
+        n = recv(slot->fd, buf, cap, slot->flags);
         r = n < 0 ? -errno : 0;
     } while (r == -EINTR);
-    if (n >= 0) {
-        all = n > 0 && (size_t)n < cap && slot->kind == CO__SLOT_TCP;
+    if (n > 0) {
+        __atomic_store_n(&slot->heard, 1, __ATOMIC_RELAXED /* see slot.h */);
+        all = (size_t)n < cap && slot->kind == CO__SLOT_TCP;
         slot->left = all ? CO__SLOT_DRAINED : CO__SLOT_UNKNOWN;
-        return n;
+        return (size_t)n <= cap ? n : -EMSGSIZE; /* a datagram that is longer */
     }
-    if (r == -EAGAIN)
+    if (n == 0)
+        slot->left = CO__SLOT_UNKNOWN;
+    else if (r == -EAGAIN)
         slot->left = CO__SLOT_DRAINED;
     return r;
+}
+
+/* Whether the stop ends it for the reader, who has just found nothing. */
+static bool is_over(const struct co__slot *slot)
+{
+    /* relaxed, both: see slot.h. */
+    return __atomic_load_n(&slot->yields, __ATOMIC_RELAXED) &&
+           !__atomic_load_n(&slot->heard, __ATOMIC_RELAXED /* as above */);
 }
 
 static ssize_t receive(struct co__slot *slot, void *buf, size_t cap)
@@ -64,10 +80,16 @@ static ssize_t receive(struct co__slot *slot, void *buf, size_t cap)
 
         if (n != -EAGAIN)
             return n;
-        r = co__source_wait(&slot->read, !asked);
-        if (r < 0)
-            return r;
-        slot->left = CO__SLOT_UNKNOWN; /* the wake-up says that there is something */
+        /* relaxed: see slot.h. */
+        if (__atomic_load_n(&slot->draining, __ATOMIC_RELAXED) && is_over(slot)) {
+            if (asked)
+                return 0;
+        } else {
+            r = co__source_wait(&slot->read, !asked);
+            if (r < 0)
+                return r;
+        }
+        slot->left = CO__SLOT_UNKNOWN; /* the wake-up, or the stop, says: ask */
     }
 }
 
@@ -76,11 +98,9 @@ ssize_t co__recv_now(int fd, void *buf, size_t cap)
     struct co__slot *slot;
     bool asked;
     ssize_t n;
-    int r = co_check();
+    int r;
 
-    if (r < 0)
-        return r;
-    slot = co__slot_enter(fd, CO__SLOT_READING, &r);
+    slot = co__slot_begin(fd, CO__SLOT_READING, &r);
     if (!slot)
         return r;
     n = receive_now(slot, buf, cap, &asked);
@@ -92,11 +112,9 @@ ssize_t co_recv(int fd, void *buf, size_t cap)
 {
     struct co__slot *slot;
     ssize_t n;
-    int r = co_check();
+    int r;
 
-    if (r < 0)
-        return r;
-    slot = co__slot_enter(fd, CO__SLOT_READING, &r);
+    slot = co__slot_begin(fd, CO__SLOT_READING, &r);
     if (!slot)
         return r;
     n = cap > 0 ? receive(slot, buf, cap) : 0;
@@ -109,11 +127,9 @@ ssize_t co_recvn(int fd, void *buf, size_t len)
     struct co__slot *slot;
     size_t done = 0;
     ssize_t n = 0;
-    int r = co_check();
+    int r;
 
-    if (r < 0)
-        return r;
-    slot = co__slot_enter(fd, CO__SLOT_READING, &r);
+    slot = co__slot_begin(fd, CO__SLOT_READING, &r);
     if (!slot)
         return r;
     while (done < len) {
@@ -188,6 +204,7 @@ static ssize_t send_all(struct co__slot *slot, struct msghdr *msg, size_t len)
             return n;
         }
     }
+    __atomic_store_n(&slot->heard, 0, __ATOMIC_RELAXED /* see slot.h */);
     return (ssize_t)len;
 }
 
@@ -195,11 +212,9 @@ ssize_t co__send_now(int fd, const void *buf, size_t len)
 {
     struct co__slot *slot;
     ssize_t n;
-    int r = co_check();
+    int r;
 
-    if (r < 0)
-        return r;
-    slot = co__slot_enter(fd, CO__SLOT_WRITING, &r);
+    slot = co__slot_begin(fd, CO__SLOT_WRITING, &r);
     if (!slot)
         return r;
     if (slot->broken) {
@@ -211,6 +226,8 @@ ssize_t co__send_now(int fd, const void *buf, size_t len)
         r = n < 0 ? -errno : 0;
         if (r < 0)
             n = r == -EINTR ? -EAGAIN : r;
+        else
+            __atomic_store_n(&slot->heard, 0, __ATOMIC_RELAXED /* see slot.h */);
     }
     co__slot_leave(slot, CO__SLOT_WRITING);
     return n;
@@ -246,11 +263,9 @@ ssize_t co_send(int fd, const void *buf, size_t len)
     struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};
     struct co__slot *slot;
     ssize_t n;
-    int r = co_check();
+    int r;
 
-    if (r < 0)
-        return r;
-    slot = co__slot_enter(fd, CO__SLOT_WRITING, &r);
+    slot = co__slot_begin(fd, CO__SLOT_WRITING, &r);
     if (!slot)
         return r;
     n = send_all(slot, &msg, len);
@@ -294,13 +309,15 @@ static void look_for_rest(struct co__slot *slot)
         co__source_deliver(&slot->read, slot->generation, 0);
 }
 
-int co_go_when(int fd, co_when_fn *fn, void *arg)
+int co__slot_start(int fd, co_when_fn *fn, void *arg, bool yields)
 {
     int r;
     struct co__slot *slot = co__slot_enter(fd, CO__SLOT_READING, &r);
 
     if (!slot)
         return r;
+    if (!yields) /* relaxed: who is started reads it, and is started after this */
+        __atomic_store_n(&slot->yields, 0, __ATOMIC_RELAXED);
     if (slot->left == CO__SLOT_UNKNOWN)
         look_for_rest(slot);
     /* The direction stays taken until the coroutine begins. */
@@ -308,4 +325,9 @@ int co_go_when(int fd, co_when_fn *fn, void *arg)
     if (r < 0)
         co__slot_leave(slot, CO__SLOT_READING);
     return r;
+}
+
+int co_go_when(int fd, co_when_fn *fn, void *arg)
+{
+    return co__slot_start(fd, fn, arg, false);
 }

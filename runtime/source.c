@@ -152,6 +152,45 @@ int co__source_wait(struct co__source *source, bool drained)
     return r;
 }
 
+struct wait_any {
+    struct co__source *const *sources;
+    int count;
+};
+
+/*
+ * One ticket at several sources. The first that is READY refuses, which is one more claim; those
+ * that name the ticket already may be delivered to meanwhile, which is another. One of them wins.
+ */
+static int publish_any(co_ticket ticket, void *arg)
+{
+    const struct wait_any *any = arg;
+    int r = 0;
+
+    for (int i = 0; i < any->count && r == 0; i++) {
+        struct wait wait = {any->sources[i], 0, CO__SOURCE_WAITER};
+
+        r = publish(ticket, &wait);
+    }
+    return r;
+}
+
+int co__source_wait_any(struct co__source *const *sources, int count)
+{
+    struct wait_any any = {sources, count};
+    int r = co_park_for(co__park_source, sources[0], publish_any, &any, 0);
+    const struct co__coro *co;
+    co_ticket ticket;
+
+    if (r == -EPERM)
+        return r;
+    co = co__worker()->current;
+    /* relaxed: our own word; we run. */
+    ticket = co__ticket(co, atomic_load_explicit(&co->word, memory_order_relaxed));
+    for (int i = 0; i < count; i++)
+        co__source_clear(sources[i], ticket);
+    return r == LOOK_AGAIN ? 0 : r;
+}
+
 int co__source_start(struct co__source *source, void (*begun)(struct co__source *source),
                      void (*fn)(void *arg, int why), void *arg)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* tests/netio/test_addr.c - reading addresses. */
-#include "addr.h"
+#include "endpoint.h"
 
 #include "support/run.h"
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -59,6 +60,96 @@ Test(addr, reads_local_paths)
     cr_assert_str_empty(endpoint.host);
 }
 
+Test(addr, reads_scopes_by_number_and_name)
+{
+    cr_assert_eq(parse("[fe80::1%7]:80"), 0);
+    cr_assert_eq(endpoint.addr.in6.sin6_scope_id, 7);
+    cr_assert_eq(parse("[fe80::1%lo]:80"), 0);
+    cr_assert_eq(endpoint.addr.in6.sin6_scope_id, if_nametoindex("lo"));
+    cr_assert_eq(parse("[fe80::1%4294967295]:80"), 0);
+    cr_assert_eq(parse("[fe80::1%no-such-thing]:80"), -ENODEV);
+    cr_assert_eq(parse("[fe80::1%]:80"), -EINVAL);
+    cr_assert_eq(parse("1.2.3.4%lo:80"), -EINVAL);
+}
+
+Test(addr, reads_abstract_names)
+{
+    cr_assert_eq(parse("unix:@app"), 0);
+    cr_assert_eq(endpoint.addr.local.sun_path[0], '\0');
+    cr_assert_eq(memcmp(endpoint.addr.local.sun_path + 1, "app", 3), 0);
+    cr_assert_eq(endpoint.addr.len, offsetof(struct sockaddr_un, sun_path) + 4);
+    cr_assert_eq(parse("unix:@"), 0);
+    cr_assert_eq(endpoint.addr.len, sizeof(sa_family_t));
+    cr_assert_eq(parse("unix:./@app"), 0);
+    cr_assert_str_eq(endpoint.addr.local.sun_path, "./@app");
+}
+
+Test(addr, prints_what_it_reads)
+{
+    static const char *const texts[] = {
+        "127.0.0.1:80",  "0.0.0.0:0",   "[::1]:65535",    "[2001:db8::ff00:42:8329]:1",
+        "[fe80::1%3]:9", "unix:/run/x", "unix:@abstract", "unix:@",
+    };
+    char buf[CO_ADDR_TEXT];
+    struct co_addr addr, again;
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        cr_assert_eq(co_addr_parse(texts[i], &addr), 0, "%s", texts[i]);
+        cr_assert_str_eq(co_addr_print(&addr, buf), texts[i]);
+        cr_assert_eq(co_addr_parse(buf, &again), 0);
+        cr_assert(co_addr_equal(&addr, &again));
+    }
+    cr_assert_eq(co_addr_parse("localhost:80", &addr), -EINVAL, "a name is no address");
+    addr = (struct co_addr){0};
+    cr_assert_str_eq(co_addr_print(&addr, buf), "unknown");
+}
+
+Test(addr, prints_the_longest_and_the_strangest_names_within_its_bounds)
+{
+    struct co_addr addr = {.local.sun_family = AF_UNIX, .len = sizeof addr.local};
+    char buf[CO_ADDR_TEXT];
+
+    memset(addr.local.sun_path, 'p', sizeof addr.local.sun_path); /* without a NUL */
+    cr_assert_eq(strlen(co_addr_print(&addr, buf)), 5 + sizeof addr.local.sun_path);
+    memcpy(addr.local.sun_path, "\0a\0\n\x7f\xc3\xa9", 7);
+    addr.len = offsetof(struct sockaddr_un, sun_path) + 7;
+    cr_assert_str_eq(co_addr_print(&addr, buf), "unix:@a???\xc3\xa9");
+    cr_assert_eq(
+        co_addr_parse("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%4294967295]:65535", &addr),
+        0);
+    cr_assert_lt(strlen(co_addr_print(&addr, buf)), CO_ADDR_TEXT);
+}
+
+static bool same(const char *a, const char *b)
+{
+    struct co_addr x, y;
+
+    cr_assert_eq(co_addr_parse(a, &x), 0);
+    cr_assert_eq(co_addr_parse(b, &y), 0);
+    return co_addr_equal(&x, &y);
+}
+
+Test(addr, compares_all_that_tells_addresses_apart)
+{
+    struct co_addr none = {0}, some;
+
+    cr_assert(same("1.2.3.4:5", "1.2.3.4:5"));
+    cr_assert_not(same("1.2.3.4:5", "1.2.3.4:6"));
+    cr_assert_not(same("1.2.3.4:5", "1.2.3.5:5"));
+    cr_assert(same("[::1]:5", "[0:0::1]:5"));
+    cr_assert_not(same("[::1]:5", "[::2]:5"));
+    cr_assert_not(same("[fe80::1%1]:5", "[fe80::1%2]:5"));
+    cr_assert_not(same("0.0.0.0:5", "[::]:5"));
+    cr_assert(same("unix:/a", "unix:/a"));
+    cr_assert_not(same("unix:/a", "unix:/ab"));
+    cr_assert_not(same("unix:@a", "unix:/a"));
+    cr_assert_eq(co_addr_parse("1.2.3.4:5", &some), 0);
+    cr_assert(co_addr_equal(&none, &none));
+    cr_assert_not(co_addr_equal(&none, &some));
+    cr_assert_eq(co_addr_port(&some), 5);
+    cr_assert_eq(co_addr_port(&none), -EAFNOSUPPORT);
+}
+
 Test(addr, holds_the_longest_path_and_name_and_no_longer)
 {
     char path[200] = "unix:/";
@@ -85,11 +176,19 @@ Test(addr, holds_the_longest_path_and_name_and_no_longer)
 Test(addr, refuses_the_rest_and_then_leaves_the_result_alone)
 {
     static const char *const wrong[] = {
-        "",        ":",       ":80",      "host",        "host:",      "host:x",
-        "host:1x", "host: 1", "host:-1",  "host:+1",     "host:65536", "host:99999999999999999999",
-        "unix:",   "::1:80",  "::1",      "[::1]",       "[::1]:",     "[]:80",
-        "[::1:80", "::1]:80", "[host]:1", "[1.2.3.4]:1", "[::1]x:1",   "a:b:1",
-        "[:1",
+        "",           ":",
+        ":80",        "host",
+        "host:",      "host:x",
+        "host:1x",    "host: 1",
+        "host:-1",    "host:+1",
+        "host:65536", "host:99999999999999999999",
+        "unix:",      "::1:80",
+        "::1",        "[::1]",
+        "[::1]:",     "[]:80",
+        "[::1:80",    "::1]:80",
+        "[host]:1",   "[1.2.3.4]:1",
+        "[::1]x:1",   "a:b:1",
+        "[:1",        "[fe80::1%lo:1",
     };
 
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -101,7 +200,8 @@ Test(addr, refuses_the_rest_and_then_leaves_the_result_alone)
 /* Every text in front of a page that nobody may read. */
 Test(addr, reads_nothing_behind_the_end)
 {
-    static const char *const texts[] = {"", "x", ":", "unix:", "[::1]:80", "host:80", "1.2.3.4:5"};
+    static const char *const texts[] = {"",         "x",       ":",         "unix:",      "unix:@",
+                                        "[::1]:80", "host:80", "1.2.3.4:5", "[::1%lo]:80"};
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     char *map = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 

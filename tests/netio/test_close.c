@@ -3,6 +3,7 @@
 #include "slot.h"
 
 #include "netio/world.h"
+#include <co/private/run.h>
 
 TestSuite(close, .timeout = 30);
 
@@ -269,6 +270,7 @@ static void read_until_cancelled(int fd)
     CO_FD(mine, fd);
     char byte;
 
+    CHECK(co_recv(mine, &byte, 1) == 1); /* a request has begun: the grace time is for it */
     CHECK(co_recv(mine, &byte, 1) == -ECANCELED);
     CHECK(co_send(mine, "x", 1) == -ECANCELED);
     {
@@ -297,6 +299,7 @@ static int leave_them_open(void *arg)
         struct pair pair = make_pair();
 
         plain[i] = pair.plain;
+        say(pair.plain, "q");
         CHECK(co_go_fd(read_until_cancelled, pair.ours) == 0);
     }
     CHECK(co_go_fd(accept_until_stopped, listen_here(address)) == 0);
@@ -347,4 +350,98 @@ Test(close, a_descriptor_is_closed_if_its_coroutine_cannot_start)
 
     conf.max_coroutines = 1;
     cr_assert_eq(run_conf(&conf, start_refused, NULL), 0);
+}
+
+/* Answers bytes until the end, which must come. */
+static void answer_until_the_end(int fd)
+{
+    CO_FD(mine, fd);
+    char buf[8];
+    ssize_t n;
+
+    while ((n = co_recv(mine, buf, sizeof buf)) > 0)
+        CHECK(co_send(mine, buf, (size_t)n) == n);
+    CHECK(n == 0);
+    atomic_fetch_add(&count, 1);
+}
+
+enum { SILENT, ANSWERED, ASKING, HALF };
+
+/* Four connections: one has never said anything, one was answered, one asks as the stop comes. */
+static int stop_among_the_idle(void *arg)
+{
+    struct pair pairs[4];
+    char buf[8];
+
+    (void)arg;
+    for (int i = 0; i < 4; i++) {
+        pairs[i] = make_pair();
+        plain[i] = pairs[i].plain;
+        if (i == HALF) {
+            say(plain[i], "q");
+            CHECK(co_recv(pairs[i].ours, buf, 1) == 1); /* and answered after the stop */
+        } else {
+            CHECK(co_go_fd(answer_until_the_end, pairs[i].ours) == 0);
+        }
+    }
+    say(plain[ANSWERED], "a");
+    until_polled(plain[ANSWERED], POLLIN);
+    let_wait();
+    say(plain[ASKING], "ask");
+    co_stop();
+    while (!co__run_draining())
+        (void)co_yield();
+    say(plain[HALF], "r"); /* the rest of its request is waited for */
+    CHECK(co_recv(pairs[HALF].ours, buf, 1) == 1);
+    CHECK(co_send(pairs[HALF].ours, "qr", 2) == 2);
+    CHECK(co_recv(pairs[HALF].ours, buf, 1) == 0); /* now it is idle */
+    CHECK(co_close(pairs[HALF].ours) == 0);
+    return 0;
+}
+
+Test(close, a_stop_ends_idle_connections_and_waits_for_those_in_the_middle_of_something)
+{
+    struct co_conf conf = settings(2);
+    int64_t begun = co_now();
+    char buf[8];
+
+    conf.grace = 60 * CO_SEC; /* which nobody needs */
+    cr_assert_eq(run_conf(&conf, stop_among_the_idle, NULL), 0);
+    cr_assert_eq(count, 3);
+    cr_assert_lt(co_now() - begun, 30 * CO_SEC);
+    cr_assert_eq(recv(plain[SILENT], buf, 8, MSG_WAITALL), 0);
+    cr_assert_eq(recv(plain[ANSWERED], buf, 8, MSG_WAITALL), 1);
+    cr_assert_eq(recv(plain[ASKING], buf, 8, MSG_WAITALL), 3);
+    cr_assert_eq(recv(plain[HALF], buf, 8, MSG_WAITALL), 2);
+    for (int i = 0; i < 4; i++)
+        (void)close(plain[i]);
+}
+
+static void not_started(int fd)
+{
+    CHECK(fd < 0 && "nothing starts any more");
+}
+
+/* Nothing starts when all coroutines that may be are there. */
+static int start_too_many(void *arg)
+{
+    int pipes[2];
+    struct pair pair = make_pair();
+
+    (void)arg;
+    CHECK(pipe2(pipes, O_CLOEXEC) == 0);
+    CHECK(co_go_fd(not_started, pipes[0]) == -EAGAIN);
+    CHECK(fcntl(pipes[0], F_GETFD) < 0); /* not ours, and closed all the same */
+    CHECK(co_go_fd(not_started, pair.ours) == -EAGAIN);
+    CHECK(fcntl(pair.ours, F_GETFD) < 0);
+    CHECK(close(pipes[1]) == 0 && close(pair.plain) == 0);
+    return 0;
+}
+
+Test(close, who_cannot_start_leaves_no_descriptor_whoever_made_it)
+{
+    struct co_conf conf = settings(1);
+
+    conf.max_coroutines = 1;
+    cr_assert_eq(run_conf(&conf, start_too_many, NULL), 0);
 }

@@ -14,7 +14,7 @@
 #ifndef CO_NET_H
 #define CO_NET_H
 
-#include <co/base.h>
+#include <co/addr.h>
 #include <sys/uio.h>
 
 #ifdef __cplusplus
@@ -22,10 +22,12 @@ extern "C" {
 #endif
 
 /*
- * Opens a listening stream socket on "host:port", "[ipv6]:port" or "unix:/path"; port 0 lets the
- * system choose (see co_local_port). The host is an address, or a name that is looked up.
- * Returns: a descriptor; -EINVAL for an address that cannot be read; -EADDRINUSE and others of
- *   bind(2).
+ * Opens a listening stream socket on an address (co/addr.h), or on a name's first one; port 0 lets
+ * the system choose (see co_local_port). "[::]:80" takes IPv4 as well. A unix socket's file that
+ * nobody uses any more is replaced; co_close leaves the file. "systemd:NAME" and "systemd:0" take
+ * over a socket that the service manager has opened. co/listen.h has options.
+ * Returns: a descriptor; -EINVAL for an address that cannot be read; -ENOENT for a name that is
+ *   unknown; -EADDRINUSE and others of bind(2); the errors of co_listen_inherited.
  * Suspends: when a name must be looked up. Threads: coroutines. Owns: the caller gets the
  *   descriptor.
  */
@@ -36,6 +38,18 @@ CO_API CO_NODISCARD int co_listen(const char *address);
  * Returns: 1 to 65535; -EAFNOSUPPORT if it is no IP socket; -EBADF. Suspends: never. Threads: any.
  */
 CO_API int co_local_port(int fd);
+
+/*
+ * The address that a socket is bound to.
+ * Returns: 0; -ENOTSOCK; -EBADF. Suspends: never. Threads: any.
+ */
+CO_API int co_local_addr(int fd, struct co_addr *ret_addr);
+
+/*
+ * The address of a socket's peer.
+ * Returns: 0; -ENOTCONN; -ENOTSOCK; -EBADF. Suspends: never. Threads: any.
+ */
+CO_API int co_peer_addr(int fd, struct co_addr *ret_addr);
 
 /*
  * Waits for a connection. It lands on the loop that owns fewest descriptors, this worker's if that
@@ -51,23 +65,28 @@ typedef void co_conn_fn(int conn, void *arg);
 
 /*
  * Accepts until the runtime stops or lfd is hung up, and runs fn(conn, arg) in a coroutine of its
- * own as soon as a connection has bytes to read. A connection that cannot be started is closed.
+ * own as soon as a connection has bytes to read. A connection that cannot be started is closed. If
+ * lfd was opened with per_worker (co/listen.h), each worker accepts from a listener of its own.
  * Returns: 0 when told to stop; another negative errno when accepting failed for good.
  * Suspends: yes. Threads: coroutines. Owns: lfd stays the caller's.
  */
 CO_API CO_NODISCARD int co_serve(int lfd, co_conn_fn *fn, void *arg);
 
 /*
- * Connects to "host:port", "[ipv6]:port" or "unix:/path"; a name is looked up off the workers and
- * each of its addresses is tried in turn.
+ * Connects to an address (co/addr.h) or a name, which is looked up off the workers. Of several
+ * addresses the next is tried when one has failed or has not answered for 250 ms, IPv6 and IPv4 by
+ * turns, and the first connection wins (RFC 8305). co/connect.h has options.
  * Returns: a descriptor; -EINVAL for an address that cannot be read; -ENOENT if the name is
- *   unknown; otherwise the last address's error: -ECONNREFUSED and others of connect(2).
+ *   unknown; otherwise the error of the address that failed last: -ECONNREFUSED and others of
+ *   connect(2).
  * Suspends: yes. Threads: coroutines. Owns: the caller gets the descriptor.
  */
 CO_API CO_NODISCARD int co_connect(const char *address);
 
 /*
- * Reads what is there, at most `cap` bytes, waiting until something is.
+ * Reads what is there, at most `cap` bytes, waiting until something is. When the runtime stops, an
+ * accepted connection that is idle, on which nothing has come since something was sent, ends for
+ * the reader: 0, after what is there still. (Not one that was given to co_go_when, which tells.)
  * Returns: bytes read, at least 1; 0 at the end of the stream (or if cap is 0); -ECONNRESET and
  *   others of recv(2). Suspends: yes. Threads: coroutines.
  */
@@ -134,7 +153,7 @@ CO_API void co_fd_guard(const int *fd);
  * Declares `int name = expr`, closed at the end of the block unless negative or taken with
  * co_fd_take.
  */
-#define CO_FD(name, expr) int name __attribute__((cleanup(co_fd_guard))) = (expr)
+#define CO_FD(name, expr) int name __attribute__((cleanup(co_fd_guard), unused)) = (expr)
 
 /*
  * What co_go_when starts; why: 0 readable, -ETIMEDOUT the deadline passed, -ECANCELED hang-up or

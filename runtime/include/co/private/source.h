@@ -83,6 +83,14 @@ uint64_t co__source_consume(struct co__source *source);
 int co__source_wait(struct co__source *source, bool drained);
 
 /*
+ * Waits until something happens at any of the sources; the caller holds the
+ * direction of each. Afterwards none of them names the caller.
+ * Returns: 0: look at all of them again; -ECANCELED (also if one of them is closing); -ETIMEDOUT.
+ *   Suspends: yes.
+ */
+int co__source_wait_any(struct co__source *const *sources, int count);
+
+/*
  * Starts a coroutine that calls fn(arg, why) when something happens (why 0), when the deadline in
  * force passes (-ETIMEDOUT), or at hang-up, cancel and drain (-ECANCELED). Before fn, the coroutine
  * calls begun(source): it does not wait on the source any more.

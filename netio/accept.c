@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * accept.c - accepting, serving.
+ *
+ * co_serve on a listener that was opened with per_worker opens another for each further worker, at
+ * the same address: the kernel spreads connections over them, and each stays with the worker whose
+ * listener it came to. Those that serve the others are members of a group; when the first stops, by
+ * a hang-up or a failure, it hangs the others up.
+ */
+#include "slot.h"
+#include "socket.h"
+#include <co/group.h>
+#include <co/net.h>
+#include <co/private/run.h>
+#include <co/task.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum verdict { AGAIN, WAIT, STARVED, FAILED };
+
+static enum verdict judge(int err)
+{
+    switch (err) {
+    case -EAGAIN:
+        return WAIT;
+    case -EMFILE:
+    case -ENFILE:
+    case -ENOBUFS:
+    case -ENOMEM:
+        return STARVED;
+    case -EBADF:
+    case -EINVAL:
+    case -ENOTSOCK:
+    case -EOPNOTSUPP:
+    case -EFAULT:
+        return FAILED;
+    default: /* ECONNABORTED, EPROTO, EPERM and network errors are those of one connection */
+        return AGAIN;
+    }
+}
+
+static int take_in(int fd, int family, const struct co__slot *listener)
+{
+    enum co__slot_kind kind = family == AF_UNIX ? CO__SLOT_STREAM : CO__SLOT_TCP;
+    int worker = listener->siblings ? listener->worker : co__slot_place(co_worker());
+    int r = co__slot_open(fd, kind, worker, false);
+
+    if (r < 0) {
+        (void)close(fd);
+        return r;
+    }
+    co__slot_yield_at_stop(fd);
+    return fd;
+}
+
+static int accept_one(struct co__slot *slot)
+{
+    for (;;) {
+        struct co_addr peer = {.len = sizeof peer.local};
+        int fd, r;
+
+        if (co__source_consume(&slot->read) & CO__SOURCE_CLOSING)
+            return -ECANCELED;
+        fd = accept4(slot->fd, &peer.any, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            r = take_in(fd, peer.any.sa_family, slot);
+            if (r >= 0)
+                return r;
+        } else {
+            r = -errno;
+        }
+        switch (judge(r)) {
+        case AGAIN:
+            r = co_check();
+            break;
+        case WAIT: /* the queue is empty: at a stop, that was the last look */
+            r = co__run_draining() ? -ECANCELED : co__source_wait(&slot->read, false);
+            break;
+        case STARVED: /* those that are queued bring no new edge: look again in time */
+            r = co__slot_wait_for_free();
+            break;
+        case FAILED:
+            break;
+        }
+        if (r < 0)
+            return r;
+    }
+}
+
+int co_accept(int lfd)
+{
+    int r;
+    struct co__slot *slot = co__slot_begin(lfd, CO__SLOT_READING, &r);
+
+    if (!slot)
+        return r;
+    r = slot->kind == CO__SLOT_LISTENER ? accept_one(slot) : -EINVAL;
+    co__slot_leave(slot, CO__SLOT_READING);
+    return r;
+}
+
+/* ---- serving ---- */
+
+struct service {
+    co_conn_fn *fn;
+    void *arg;
+    int conn;
+};
+
+static void serve_one(void *arg, int why)
+{
+    struct service service = *(struct service *)arg;
+    char byte;
+
+    free(arg);
+    /* At a stop those who have said nothing are not begun with. */
+    if (why < 0 && recv(service.conn, &byte, 1, MSG_DONTWAIT | MSG_PEEK) <= 0)
+        (void)co_close(service.conn);
+    else
+        service.fn(service.conn, service.arg);
+}
+
+static int serve_when_it_speaks(int conn, co_conn_fn *fn, void *arg)
+{
+    struct service *service = malloc(sizeof *service);
+    int r = -ENOMEM;
+
+    if (service) {
+        *service = (struct service){fn, arg, conn};
+        r = co__slot_start(conn, serve_one, service, true);
+    }
+    if (r < 0) {
+        free(service);
+        (void)co_close(conn);
+    }
+    return r;
+}
+
+static int serve(int lfd, co_conn_fn *fn, void *arg)
+{
+    for (;;) {
+        int conn = co_accept(lfd);
+
+        if (conn < 0)
+            return conn == -ECANCELED ? 0 : conn;
+        (void)serve_when_it_speaks(conn, fn, arg); /* a failure has closed that one connection */
+    }
+}
+
+/* ---- one listener for each worker ---- */
+
+struct sibling {
+    co_conn_fn *fn;
+    void *arg;
+    int lfd;
+};
+
+static int serve_sibling(void *arg)
+{
+    const struct sibling *sibling = arg;
+
+    return serve(sibling->lfd, sibling->fn, sibling->arg);
+}
+
+/* Opens a listener on the loop of `worker` and starts who serves it, if it is not the first's. */
+static int start_sibling(struct co_group *group, int lfd, int worker, struct sibling *sibling)
+{
+    int r;
+    struct co__slot *slot = co__slot_enter(lfd, 0, &r);
+
+    if (!slot)
+        return r;
+    if (worker != slot->worker) {
+        r = co__listen_again(slot, worker);
+        sibling->lfd = r;
+        if (r >= 0)
+            r = co_group_go(group, serve_sibling, sibling);
+    }
+    co__slot_leave(slot, 0);
+    return r < 0 ? r : 0;
+}
+
+static int serve_siblings(int lfd, struct sibling *siblings, int count)
+{
+    struct co_group group;
+    int r = co_group_open(&group);
+    int all;
+
+    for (int i = 0; i < count && r == 0; i++)
+        r = start_sibling(&group, lfd, i, &siblings[i]);
+    if (r == 0)
+        r = serve(lfd, siblings->fn, siblings->arg);
+    if (r == 0 && co__run_draining())
+        r = co_group_wait(&group); /* each empties its own queue */
+    for (int i = 0; i < count; i++) {
+        if (siblings[i].lfd >= 0)
+            (void)co_hangup(siblings[i].lfd);
+    }
+    all = co_group_close(&group);
+    for (int i = 0; i < count; i++)
+        (void)co_close(siblings[i].lfd);
+    return r < 0 || all == -ECANCELED ? r : all;
+}
+
+static bool per_worker(int lfd)
+{
+    int r;
+    struct co__slot *slot = co__slot_enter(lfd, 0, &r);
+    bool yes = slot && slot->kind == CO__SLOT_LISTENER && !slot->adopted && slot->siblings;
+
+    if (slot)
+        co__slot_leave(slot, 0);
+    return yes;
+}
+
+int co_serve(int lfd, co_conn_fn *fn, void *arg)
+{
+    int count = co_workers();
+    struct sibling *siblings;
+    int r = co_check();
+
+    if (r < 0)
+        return r == -ECANCELED ? 0 : r;
+    if (count == 1 || !per_worker(lfd))
+        return serve(lfd, fn, arg);
+    siblings = malloc((size_t)count * sizeof *siblings);
+    if (!siblings)
+        return -ENOMEM;
+    for (int i = 0; i < count; i++)
+        siblings[i] = (struct sibling){fn, arg, -1};
+    r = serve_siblings(lfd, siblings, count);
+    free(siblings);
+    return r;
+}
