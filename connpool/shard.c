@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* connpool/shard.c - lists of idle connections, freshest first: the protocol is told in shard.h. */
 #include "shard.h"
-#include <assert.h>
+#include <co/assert.h>
 
 /* Writes the length of the list; the caller holds the lock. */
 static void set_idle(struct co__shard *shard, uint32_t idle)
@@ -44,7 +44,7 @@ void co__shard_leave(struct co__shard *shard)
     co_ticket freer = 0;
 
     co_latch_take(&shard->lock);
-    assert(shard->users > 0);
+    CO_ASSERT(shard->users > 0);
     if (--shard->users == 0)
         freer = shard->freer;
     co_latch_give(&shard->lock);
@@ -140,6 +140,6 @@ void co__shard_drain(struct co__shard *shard)
     if (r == 0)
         r = co_park_for("leases to end", shard, await_users, shard,
                         CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE | CO_PARK_INSIDE);
-    assert(r >= 0 && "co_pool_free outside a coroutine with leases that have not ended");
+    CO_ASSERT(r >= 0 && "co_pool_free outside a coroutine with leases that have not ended");
     (void)r;
 }

@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* base.c - time, error texts, version. */
+/* base.c - error texts, version. */
 #include <co/base.h>
 
 #include <string.h>
-#include <time.h>
-
-int64_t co_now(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * CO_SEC + now.tv_nsec;
-}
 
 const char *co_strerror(int err)
 {

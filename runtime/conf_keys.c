@@ -2,7 +2,7 @@
 /* conf_keys.c - the keys of [runtime], and struct co_conf with its defaults out of them. */
 #include "conf.h"
 
-#include <assert.h>
+#include <co/assert.h>
 #include <string.h>
 
 #define FIELD(field) .name = #field, .offset = offsetof(struct co_conf, field)
@@ -29,6 +29,8 @@ const struct co_conf_key co_conf_runtime_keys[] = {
      .meaning = "time to finish after a stop, before coroutines are cancelled"},
     {FIELD(signals), .type = CO_CONF_BOOL, .fallback = "on",
      .meaning = "SIGTERM and SIGINT stop the runtime"},
+    {FIELD(trace), .type = CO_CONF_BOOL, .fallback = "off",
+     .meaning = "keep the last scheduling events of each worker, for reports"},
 };
 
 #define COUNT (sizeof co_conf_runtime_keys / sizeof co_conf_runtime_keys[0])
@@ -40,7 +42,7 @@ void co_conf_init(struct co_conf *conf)
     for (size_t i = 0; i < COUNT; i++) {
         const struct co_conf_key *key = &co_conf_runtime_keys[i];
         int r = co__conf_parse(key, key->fallback, conf);
-        assert(r == 0);
+        CO_ASSERT(r == 0);
         (void)r;
     }
 }

@@ -8,7 +8,7 @@
  */
 #include "context.h"
 
-#include <stdlib.h>
+#include <co/assert.h>
 #ifdef CO_ASAN
 #include <pthread.h>
 #endif
@@ -69,7 +69,8 @@ static void first(struct transfer t)
     struct co__context *self = ((struct passage *)t.data)->to;
 
     self->entry(arrive(t));
-    abort(); /* entry leaves by co__context_leave: returning here would end the process silently */
+    /* Returning here would end the process silently. */
+    co_assert_failed("an entry leaves by co__context_leave", __FILE__, __LINE__);
 }
 
 void co__context_thread(struct co__context *context)
@@ -114,7 +115,7 @@ void co__context_leave(struct co__context *from, struct co__context *to, void *d
     struct passage p = {from, to, data};
 
     (void)depart(&p, true);
-    abort(); /* nobody resumes what was left for good */
+    co_assert_failed("nobody resumes what was left for good", __FILE__, __LINE__);
 }
 
 void co__context_drop(struct co__context *context)

@@ -9,8 +9,8 @@
 #include "coro.h"
 
 #include "worker.h"
+#include <co/assert.h>
 #include <co/private/source.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -294,8 +294,7 @@ void co__coro_bind(struct co__worker *w, struct co__coro *co)
 {
     struct co__stack *stack = co__stack_get(&w->stacks, 0);
 
-    if (!stack)
-        abort(); /* one is reserved for every record */
+    CO_REQUIRE(stack); /* one is reserved for every record */
     co->stack = stack;
     co__coro_enter(co);
 }

@@ -19,7 +19,7 @@
 #include "outside.h"
 #include "park.h"
 #include "run.h"
-#include <assert.h>
+#include <co/assert.h>
 
 struct co__member {
     co_member_fn *fn;
@@ -293,7 +293,7 @@ static int wait_for_all(struct co_group *group, unsigned flags)
 
     if (over)
         return result;
-    assert(group_of(self()) != group); /* it would wait for itself */
+    CO_ASSERT(group_of(self()) != group); /* it would wait for itself */
     r = co_waitlist_park_for("group", &group->waiters, &group->latch, &waiter, nobody_runs, group,
                              flags | CO_PARK_INSIDE);
     return r < 0 ? r : result_of(group, &over);

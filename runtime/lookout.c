@@ -3,7 +3,9 @@
 #include "lookout.h"
 
 #include "stall.h"
+#include "trace.h"
 #include "vigil.h"
+#include <co/private/clock.h>
 #include <time.h>
 
 /* A turn of a thread that is not on a CPU counts as stuck after this long. */
@@ -75,6 +77,9 @@ static bool look_at(struct co__worker *w, struct sight *sight, int64_t now)
         now - sight->since >= co__rt.conf.stall_report) {
         sight->reported = true;
         co_stat_add(CO__STAT_STALLS, 1);
+        /* relaxed: a hint, who it may have been. */
+        CO__TRACE(NULL, stall, atomic_load_explicit(&w->running, memory_order_relaxed),
+                  (now - sight->since) / CO_MS);
         co__stall_report(w, sight->since, false);
     }
     return stuck && co__vigil_wanted(w, now);
@@ -84,6 +89,8 @@ bool co__lookout(int64_t now)
 {
     bool wanted = false;
 
+    if (co__clock_is_stopped()) /* by a test; how long a turn takes is told by the machine's */
+        now = co__clock_real();
     /* relaxed: whoever is late finds the latch taken, or the time put off. */
     if (now < atomic_load_explicit(&lookout.next, memory_order_relaxed) ||
         !co_latch_try(&lookout.latch))

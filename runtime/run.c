@@ -10,7 +10,9 @@
 #include "overflow.h"
 #include "park.h"
 #include "stall.h"
+#include "trace.h"
 #include "watchdog.h"
+#include <co/private/clock.h>
 #include <co/private/poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -78,7 +80,7 @@ void co__run_check(struct co__worker *w)
     /* relaxed: only one of the workers sets the grace time. */
     if (atomic_exchange_explicit(&co__rt.drain_begun, 1, memory_order_relaxed))
         return;
-    co__rt.grace_at = co__worker_clock(w) + co__rt.conf.grace;
+    co__rt.grace_at = co__clock_real() + co__rt.conf.grace;
     /* seq_cst: the phase first, then everybody who waits; against who waits and then looks at the
      * phase. A runtime that has come to its end meanwhile stays there. */
     if (!atomic_compare_exchange_strong_explicit(&co__rt.phase, &phase, CO__DRAIN,
@@ -93,7 +95,7 @@ void co__run_check(struct co__worker *w)
     co__batch_end(w);
 }
 
-bool co__run_last_asleep(void)
+static bool is_over(void)
 {
     int64_t none = 0;
 
@@ -108,6 +110,15 @@ bool co__run_last_asleep(void)
     /* release: pairs with the loads in the workers' loops and the watchdog. */
     atomic_store_explicit(&co__rt.phase, CO__STOP, memory_order_release);
     return true;
+}
+
+bool co__run_last_asleep(void)
+{
+    if (is_over())
+        return true;
+    if (co__clock_is_stopped())
+        co__clock_wind();
+    return false;
 }
 
 void co__run_finished(void)
@@ -242,10 +253,12 @@ static int prepare(const struct co_conf *conf)
     co_stats_reset();
     co__chaos_start();
     co__idle_start(&co__rt.idle, co__rt.count);
-    co__lookout_start(co_now());
+    co__lookout_start(co__clock_real());
     /* libuv reads it once, when its pool is first used. */
     (void)snprintf(threads, sizeof threads, "%d", co__rt.conf.offload_threads);
     (void)setenv("UV_THREADPOOL_SIZE", threads, 1);
+    if (co__rt.conf.trace && (r = co__trace_start(co__rt.count)) < 0)
+        return r;
     r = co__stacks_start((size_t)co__rt.conf.stack_size, (unsigned)co__rt.count);
     if (r < 0)
         return r;
@@ -260,6 +273,7 @@ static void tidy(void)
     workers_stop();
     co__coros_stop();
     co__stacks_stop();
+    co__trace_stop();
     __atomic_store_n(&co__rt.count, 0, __ATOMIC_RELAXED /* as in prepare */);
 }
 

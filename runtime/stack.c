@@ -13,7 +13,7 @@
 
 #include <co/latch.h>
 
-#include <assert.h>
+#include <co/assert.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -618,8 +618,8 @@ void co__stacks_stop(void)
         while (stacks.classes[c].idle)
             other_unmap(class_pop(&stacks.classes[c]));
     }
-    assert(count_get(&stacks.other) == 0);
-    assert(count_get(&stacks.begun) == stacks.warm_count + stacks.clean_count);
+    CO_ASSERT(count_get(&stacks.other) == 0);
+    CO_ASSERT(count_get(&stacks.begun) == stacks.warm_count + stacks.clean_count);
     while (area) {
         struct area *next = area->next;
         /* relaxed: as above. */

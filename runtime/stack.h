@@ -28,7 +28,7 @@
 #define CO_RUNTIME_STACK_H
 
 #include "guard.h"
-#include <co/base.h>
+#include <co/assert.h>
 #include <stdatomic.h>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -125,8 +125,7 @@ CO_NODISCARD static inline int co__stack_reserve(size_t n)
 static inline void co__stack_mark(struct co__stack *stack, bool out)
 {
 #ifndef NDEBUG
-    if (((stack->flags & CO__STACK_OUT) != 0) == out)
-        __builtin_trap();
+    CO_REQUIRE(((stack->flags & CO__STACK_OUT) != 0) != out);
     stack->flags ^= CO__STACK_OUT;
 #else
     (void)stack;

@@ -3,6 +3,7 @@
 #include "stall.h"
 
 #include "backtrace.h"
+#include <co/private/clock.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -34,7 +35,7 @@ static void describe(struct co__text *text, const struct co__worker *w)
     co__text_str(text, " has kept worker ");
     co__text_dec(text, (uint64_t)w->index);
     co__text_str(text, " for ");
-    co__text_dec(text, (uint64_t)((co_now() - since) / CO_MS));
+    co__text_dec(text, (uint64_t)((co__clock_real() - since) / CO_MS));
     co__text_str(text, last ? " ms, the grace time is long over, giving up"
                             : " ms without a call that suspends (co_offload is for such work)");
     co__text_str(text, "; it is at, for addr2line(1):\n");
@@ -91,9 +92,9 @@ void co__stall_report(const struct co__worker *w, int64_t since, bool giving_up)
 
 void co__stall_settle(void)
 {
-    int64_t until = co_now() + SETTLE;
+    int64_t until = co__clock_real() + SETTLE;
 
     /* acquire: pairs with the end of the handler. */
-    while (atomic_load_explicit(&under_way, memory_order_acquire) > 0 && co_now() < until)
+    while (atomic_load_explicit(&under_way, memory_order_acquire) > 0 && co__clock_real() < until)
         (void)usleep(1000);
 }

@@ -5,6 +5,7 @@
 #include "outside.h"
 #include "park.h"
 #include "run.h"
+#include "trace.h"
 #include <co/private/poll.h>
 #include <string.h>
 
@@ -51,6 +52,8 @@ struct co__coro *co__spawn_take(struct co__worker *w, int *ret_err)
         count(NULL, -1);
     if (co && w)
         count(w, 1);
+    if (co)
+        CO__TRACE(w, spawn, co->index, w && w->current ? w->current->index : 0);
     return co;
 }
 

@@ -7,6 +7,7 @@
 #include "park.h"
 #include "run.h"
 #include "stall.h"
+#include <co/private/clock.h>
 #include <time.h>
 
 #define SLOW     (10 * CO_MS)
@@ -40,7 +41,7 @@ static int64_t mind_grace(int phase)
     int64_t cancel_at = co__rt.grace_at;
     int64_t patience = co__rt.conf.grace > PATIENCE ? co__rt.conf.grace : PATIENCE;
     int64_t give_up_at = cancel_at + patience;
-    int64_t now = co_now();
+    int64_t now = co__clock_real();
 
     if (phase < CO__CANCEL) {
         if (now < cancel_at)
@@ -95,7 +96,7 @@ static bool compare(struct view *view, int64_t now, bool looked, bool *ret_quick
 /* Lets a tick pass, or less if the next look is due earlier. Returns: the time then. */
 static int64_t tick(bool quick)
 {
-    int64_t now = co_now();
+    int64_t now = co__clock_real();
     int64_t at = now + SLOW;
     struct timespec until;
 
@@ -105,7 +106,7 @@ static int64_t tick(bool quick)
     }
     until = (struct timespec){.tv_sec = at / CO_SEC, .tv_nsec = at % CO_SEC};
     (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
-    return co_now();
+    return co__clock_real();
 }
 
 int co__watchdog(void)

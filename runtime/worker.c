@@ -21,7 +21,9 @@
 #include "park.h"
 #include "poll.h"
 #include "run.h"
+#include "trace.h"
 #include "vigil.h"
+#include <co/private/clock.h>
 
 enum {
     BUDGET = 128,       /* calls a coroutine may make before it yields */
@@ -156,6 +158,7 @@ void co__ready(struct co__coro *co)
 
     if (w)
         co__stat(w->stats, CO__STAT_WOKEN);
+    CO__TRACE(w, wake, co->index, co->result);
     if (co->pins > 0) {
         ready_pinned(w, co);
     } else if (!w || CO__CHAOS(CO__CHAOS_MOVE)) {
@@ -202,6 +205,7 @@ struct co__worker *co__worker_yield(struct co__worker *w)
 static void ended(struct co__worker *w, struct co__coro *co)
 {
     co__stat(w->stats, CO__STAT_ENDED);
+    CO__TRACE(w, end, co->index, 0);
     co__context_drop(&co->context);
     co__stack_put(&w->stacks, co->stack);
     co->stack = NULL;
@@ -218,6 +222,7 @@ static void run(struct co__worker *w, struct co__coro *co)
     atomic_store_explicit(&w->turn, atomic_load_explicit(&w->turn, memory_order_relaxed) + 1,
                           memory_order_relaxed /* as above */);
     co__stat(w->stats, CO__STAT_RUN);
+    CO__TRACE(w, run, co->index, 0);
     if (!co->stack)
         co__coro_bind(w, co);
     (void)co__context_switch(&w->context, &co->context, w);
@@ -225,9 +230,12 @@ static void run(struct co__worker *w, struct co__coro *co)
     atomic_store_explicit(&w->running, 0, memory_order_relaxed /* as above */);
     switch (w->action) {
     case CO__ACTION_PARK:
+        /* relaxed: its own, written before it left its stack. */
+        CO__TRACE(w, park, co->index, atomic_load_explicit(&co->flags, memory_order_relaxed));
         co__park_commit(w, co);
         break;
     case CO__ACTION_YIELD:
+        CO__TRACE(w, yield, co->index, 0);
         if (co->pins > 0)
             co__queue_push(&w->local, co);
         else if (co__rt.conf.order == CO_ORDER_LIFO || CO__CHAOS(CO__CHAOS_MOVE))
@@ -275,7 +283,7 @@ static void measure_turns(struct co__worker *w)
     int64_t spent = co__worker_clock(w) - before;
     int64_t turns = (uint32_t)(turn - w->measured_turn);
 
-    if (turns == 0)
+    if (turns == 0 || co__clock_is_stopped())
         return;
     spent = spent / turns + 1;
     if (spent > turn_ns)
@@ -293,8 +301,10 @@ static void look(struct co__worker *w)
     int n = co__poll_wait(w, events, 0);
 
     measure_turns(w);
-    if (n > 0)
+    if (n > 0) {
+        CO__TRACE(w, poll, 0, n);
         co__poll_dispatch(w, events, n);
+    }
     expire(w);
     if (co__injector_size(&w->inbox) > 0)
         (void)co__injector_take(&w->inbox, &w->local, INJECTED_MAX);
@@ -368,6 +378,7 @@ static struct co__coro *steal_from(struct co__worker *w, struct co__worker *vict
     if (co) {
         co__stat(w->stats, CO__STAT_STEALS);
         co__stat_add(w->stats, CO__STAT_STOLEN, count);
+        CO__TRACE(w, steal, co->index, count);
     }
     return co;
 }
@@ -387,8 +398,10 @@ static bool rescue_from(struct co__worker *w, struct co__worker *victim)
     n += co__heap_expire(&victim->timers, w->clock, true);
     co__batch_end(w);
     n += co__poll_rescue(w, victim);
-    if (n > 0)
+    if (n > 0) {
         co__stat_add(w->stats, CO__STAT_RESCUES, n);
+        CO__TRACE(w, rescue, 0, victim->index);
+    }
     return n > 0;
 }
 
@@ -436,7 +449,7 @@ static bool anything_to_find(const struct co__worker *w)
  */
 static void let_fill(const struct co__worker *victim)
 {
-    int64_t now = co_now();
+    int64_t now = co__clock_real();
     int64_t until = now + FILLING;
     int size = co__deque_size(&victim->deque);
     int before;
@@ -445,7 +458,7 @@ static void let_fill(const struct co__worker *victim)
         int64_t look_at = now + FILLING / 10;
 
         before = size;
-        while ((now = co_now()) < look_at)
+        while ((now = co__clock_real()) < look_at)
             co__cpu_relax();
         size = co__deque_size(&victim->deque);
     } while (size > before && size < CO__DEQUE_CAPACITY / 2 && now < until);
@@ -577,6 +590,8 @@ static int64_t sleep_time(struct co__worker *w)
 
     if (left < 0)
         left = 0;
+    if (left > 0 && co__clock_is_stopped()) /* a move of the clock kicks us */
+        left = CO_NEVER;
     /* A busy worker will use the node again in a moment; one that comes to rest sweeps it up. */
     if (left > SETTLE && co__heap_is_stale(&w->timers))
         left = SETTLE;
@@ -592,6 +607,7 @@ static void set_state(struct co__worker *w, enum co__worker_state state)
 static void nap(struct co__worker *w)
 {
     struct epoll_event events[CO__POLL_BATCH];
+    int64_t timeout;
     bool finished;
     int n;
 
@@ -611,7 +627,10 @@ static void nap(struct co__worker *w)
     /* relaxed: for the watchdog, to see who sleeps for long. */
     atomic_store_explicit(&w->naps, atomic_load_explicit(&w->naps, memory_order_relaxed) + 1,
                           memory_order_relaxed);
-    n = co__vigil_wait(w, events, sleep_time(w));
+    timeout = sleep_time(w);
+    CO__TRACE(w, sleep, 0, timeout);
+    n = co__vigil_wait(w, events, timeout);
+    CO__TRACE(w, awake, 0, n);
     if (n == 0)
         co__heap_trim(&w->timers);
     set_state(w, CO__RUNNING);

@@ -7,7 +7,7 @@
  */
 #include <co/barrier.h>
 
-#include <assert.h>
+#include <co/assert.h>
 
 int co_barrier_init(struct co_barrier *barrier, uint32_t parties)
 {
@@ -17,7 +17,7 @@ int co_barrier_init(struct co_barrier *barrier, uint32_t parties)
 
 void co_barrier_done(struct co_barrier *barrier)
 {
-    assert(!barrier || barrier->arrived == 0);
+    CO_ASSERT(!barrier || barrier->arrived == 0);
     (void)barrier;
 }
 

@@ -16,7 +16,7 @@
  */
 #include <co/chan.h>
 
-#include <assert.h>
+#include <co/assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,7 +51,7 @@ struct co_chan *co_chan_new(size_t size, size_t capacity)
 
 void co_chan_free(struct co_chan *chan)
 {
-    assert(!chan || (!chan->receivers.head && !chan->senders.head));
+    CO_ASSERT(!chan || (!chan->receivers.head && !chan->senders.head));
     free(chan);
 }
 

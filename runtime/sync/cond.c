@@ -7,7 +7,7 @@
 #include <co/cond.h>
 
 #include "mutex.h"
-#include <assert.h>
+#include <co/assert.h>
 
 void co_cond_init(struct co_cond *cond)
 {
@@ -16,7 +16,7 @@ void co_cond_init(struct co_cond *cond)
 
 void co_cond_done(struct co_cond *cond)
 {
-    assert(!cond || !cond->waiters.head);
+    CO_ASSERT(!cond || !cond->waiters.head);
     (void)cond;
 }
 
@@ -48,7 +48,7 @@ int co_cond_wait(struct co_cond *cond, struct co_mutex *mutex)
 
     if (r < 0)
         return r;
-    assert(co__mutex_is_mine(mutex));
+    CO_ASSERT(co__mutex_is_mine(mutex));
     r = co_park_for("condition", cond, commit, &wait, CO_PARK_INSIDE);
     if (r < 0) {
         co_latch_take(&cond->latch);

@@ -5,7 +5,7 @@
  */
 #include <co/event.h>
 
-#include <assert.h>
+#include <co/assert.h>
 
 void co_event_init(struct co_event *event)
 {
@@ -14,7 +14,7 @@ void co_event_init(struct co_event *event)
 
 void co_event_done(struct co_event *event)
 {
-    assert(!event || !event->waiters.head);
+    CO_ASSERT(!event || !event->waiters.head);
     (void)event;
 }
 

@@ -14,9 +14,8 @@
  */
 #include "mutex.h"
 
-#include <assert.h>
+#include <co/assert.h>
 #include <co/task.h>
-#include <stdlib.h>
 
 enum { FREE, HELD, CONTENDED };
 
@@ -27,7 +26,7 @@ void co_mutex_init(struct co_mutex *mutex)
 
 void co_mutex_done(struct co_mutex *mutex)
 {
-    assert(!mutex || mutex->state == FREE);
+    CO_ASSERT(!mutex || mutex->state == FREE);
     (void)mutex;
 }
 
@@ -100,8 +99,11 @@ int co_mutex_lock(struct co_mutex *mutex)
 
 void co_mutex_lock_always(struct co_mutex *mutex)
 {
-    if (co_mutex_try(mutex) < 0 && wait_for(mutex, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE) < 0)
-        abort(); /* not in a coroutine, or the caller has it already */
+    int r = 0;
+
+    if (co_mutex_try(mutex) < 0)
+        r = wait_for(mutex, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE);
+    CO_REQUIRE(r >= 0); /* not in a coroutine, or the caller has it already */
 }
 
 /*
@@ -142,7 +144,7 @@ void co__mutex_pass_on(struct co_mutex *mutex)
 
 void co_mutex_unlock(struct co_mutex *mutex)
 {
-    assert(co__mutex_is_mine(mutex));
+    CO_ASSERT(co__mutex_is_mine(mutex));
     co__mutex_pass_on(mutex);
 }
 

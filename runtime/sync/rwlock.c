@@ -5,7 +5,7 @@
  */
 #include <co/rwlock.h>
 
-#include <assert.h>
+#include <co/assert.h>
 
 enum { READ, WRITE, WRITER = -1 };
 
@@ -16,7 +16,7 @@ void co_rwlock_init(struct co_rwlock *lock)
 
 void co_rwlock_done(struct co_rwlock *lock)
 {
-    assert(!lock || (lock->readers == 0 && !lock->waiters.head));
+    CO_ASSERT(!lock || (lock->readers == 0 && !lock->waiters.head));
     (void)lock;
 }
 
@@ -91,7 +91,7 @@ int co_rwlock_write(struct co_rwlock *lock)
 void co_rwlock_unlock(struct co_rwlock *lock)
 {
     co_latch_take(&lock->latch);
-    assert(lock->readers != 0);
+    CO_ASSERT(lock->readers != 0);
     lock->readers = lock->readers == WRITER ? 0 : lock->readers - 1;
     admit_next(lock);
 }

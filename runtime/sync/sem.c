@@ -7,7 +7,7 @@
  */
 #include <co/sem.h>
 
-#include <assert.h>
+#include <co/assert.h>
 
 void co_sem_init(struct co_sem *sem, int64_t permits)
 {
@@ -16,7 +16,7 @@ void co_sem_init(struct co_sem *sem, int64_t permits)
 
 void co_sem_done(struct co_sem *sem)
 {
-    assert(!sem || !sem->waiters.head);
+    CO_ASSERT(!sem || !sem->waiters.head);
     (void)sem;
 }
 

@@ -6,7 +6,7 @@
  */
 #include <co/wait_group.h>
 
-#include <assert.h>
+#include <co/assert.h>
 
 void co_wait_group_init(struct co_wait_group *group)
 {
@@ -15,7 +15,7 @@ void co_wait_group_init(struct co_wait_group *group)
 
 void co_wait_group_done(struct co_wait_group *group)
 {
-    assert(!group || !group->waiters.head);
+    CO_ASSERT(!group || !group->waiters.head);
     (void)group;
 }
 

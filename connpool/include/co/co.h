@@ -3,6 +3,7 @@
 #ifndef CO_CO_H
 #define CO_CO_H
 
+#include <co/assert.h>
 #include <co/backend.h>
 #include <co/barrier.h>
 #include <co/base.h>
@@ -24,6 +25,7 @@
 #include <co/sem.h>
 #include <co/stats.h>
 #include <co/task.h>
+#include <co/trace.h>
 #include <co/wait_group.h>
 #include <co/waitlist.h>
 

@@ -44,6 +44,7 @@ struct co_conf {
     int64_t stall_report;   /* ns without a suspension until a coroutine is reported; 0: never */
     int64_t grace;          /* ns from co_stop until coroutines are cancelled */
     int signals;            /* 1: SIGTERM and SIGINT stop the runtime */
+    int trace;              /* 1: keep the last scheduling events of each worker (co/trace.h) */
 };
 
 /* What a key takes, and the C type of the field it sets. */
