@@ -4,14 +4,10 @@
 #define TESTS_RUNTIME_STACK_HELP_H
 
 #include "stack.h"
-#include "support/test.h"
+#include "support/child.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -93,35 +89,6 @@ __attribute__((unused)) static void check_guarded(struct co__stack *stack)
     cr_assert(writable(top_of(stack) - 1), "the highest byte is usable");
     cr_assert_not(writable(low - 1), "the byte below is not");
     cr_assert_not(writable(low - CO__GUARD_LEAST), "the guard is 64 KiB");
-}
-
-/* Runs fn in another process. Returns: the signal it died of; its stderr in `text`. */
-__attribute__((unused)) static int death_of(void (*fn)(void), char *text, size_t size)
-{
-    int status = 0, ends[2];
-    size_t len = 0;
-    ssize_t n;
-    pid_t pid;
-
-    cr_assert_eq(pipe(ends), 0);
-    pid = fork();
-    cr_assert_geq(pid, 0);
-    if (pid == 0) {
-        struct rlimit none = {0};
-
-        (void)signal(SIGABRT, SIG_DFL);
-        (void)setrlimit(RLIMIT_CORE, &none);
-        (void)dup2(ends[1], STDERR_FILENO);
-        fn();
-        _exit(0);
-    }
-    (void)close(ends[1]);
-    while (len + 1 < size && (n = read(ends[0], text + len, size - 1 - len)) > 0)
-        len += (size_t)n;
-    text[len] = '\0';
-    (void)close(ends[0]);
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
 #endif

@@ -61,6 +61,38 @@ static inline void *numbered(int number)
     return (void *)(intptr_t)number;
 }
 
+/* Notes the member's number if what it has waited for has come. Returns: what a member returns. */
+static inline int note_if_won(int r, void *arg)
+{
+    if (r >= 0)
+        note(number_of(arg));
+    return r < 0 ? r : 0;
+}
+
+/* Runs fn(arg) in so many members at once; all of them have to succeed. */
+static inline void together(int count, co_member_fn *fn, void *arg)
+{
+    CO_GROUP(group);
+
+    for (int i = 0; i < count; i++)
+        CHECK(co_group_go(&group, fn, arg) == 0);
+    CHECK(co_group_wait(&group) == 0);
+}
+
+/* A crowd runs fn(arg); in every third round it is cancelled in the midst of it, sooner or later. */
+static inline void crowd_round(int round, co_member_fn *fn, void *arg)
+{
+    CO_GROUP(group);
+
+    for (int i = 0; i < CROWD; i++)
+        CHECK(co_group_go(&group, fn, arg) == 0);
+    for (int i = 0; i < round % 7; i++)
+        (void)co_yield();
+    if (round % 3 == 0)
+        co_group_cancel(&group);
+    CHECK(co_group_wait(&group) == 0);
+}
+
 /* Runs fn on a plain thread to its end, while the coroutine lets others run. */
 struct outsider {
     void (*fn)(void *arg);
@@ -83,11 +115,22 @@ static inline void on_plain_thread(void (*fn)(void *arg), void *arg)
     pthread_t thread;
 
     if (pthread_create(&thread, NULL, outsider_main, &outsider) != 0) {
-        CHECK(!"a thread");
+        CHECK(false && "a thread");
         return;
     }
     until(&outsider.done, 1);
     CHECK(pthread_join(thread, NULL) == 0);
+}
+
+/* wake(obj), on a plain thread, lets a member go on that sleeps in sleep, and then notes 0. */
+static inline void woken_from_outside(co_member_fn *sleep, void (*wake)(void *arg), void *obj)
+{
+    CO_GROUP(group);
+
+    start_asleep(&group, sleep, numbered(0));
+    on_plain_thread(wake, obj);
+    CHECK(co_group_wait(&group) == 0);
+    CHECK(noted_in_order(1));
 }
 
 #endif

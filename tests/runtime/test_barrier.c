@@ -56,11 +56,7 @@ Test(barrier, all_go_on_together_round_after_round_and_one_is_the_last)
 
 static int come(void *arg)
 {
-    int r = co_barrier_wait(&barrier);
-
-    if (r >= 0)
-        note(number_of(arg));
-    return r < 0 ? r : 0;
+    return note_if_won(co_barrier_wait(&barrier), arg);
 }
 
 static int who_gives_up(void *arg)

@@ -19,9 +19,7 @@ static int wait_and_note(void *arg)
     CO_LOCK(&mutex);
     r = co_cond_wait(&cond, &mutex);
     CHECK(co_mutex_try(&mutex) == -EBUSY && co_mutex_lock(&mutex) != 0);
-    if (r == 0)
-        note(number_of(arg));
-    return r;
+    return note_if_won(r, arg);
 }
 
 static int in_turn(void *arg)
@@ -122,13 +120,8 @@ static void signal_it(void *arg)
 
 static int from_outside(void *arg)
 {
-    CO_GROUP(group);
-
     (void)arg;
-    start_asleep(&group, wait_and_note, numbered(0));
-    on_plain_thread(signal_it, &cond);
-    CHECK(co_group_wait(&group) == 0);
-    CHECK(noted_in_order(1));
+    woken_from_outside(wait_and_note, signal_it, &cond);
     return 0;
 }
 

@@ -12,11 +12,7 @@ static struct co_event event;
 
 static int wait_and_note(void *arg)
 {
-    int r = co_event_wait(&event);
-
-    if (r == 0)
-        note(number_of(arg));
-    return r;
+    return note_if_won(co_event_wait(&event), arg);
 }
 
 static int all_go_on(void *arg)
@@ -127,12 +123,8 @@ Test(event, whoever_waited_may_free_it_at_once)
 
 static int from_outside(void *arg)
 {
-    CO_GROUP(group);
-
     (void)arg;
-    start_asleep(&group, wait_and_note, numbered(0));
-    on_plain_thread(set_it, &event);
-    CHECK(co_group_wait(&group) == 0);
+    woken_from_outside(wait_and_note, set_it, &event);
     return 0;
 }
 

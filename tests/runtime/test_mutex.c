@@ -14,13 +14,11 @@ static struct co_mutex mutex;
 
 static int lock_and_note(void *arg)
 {
-    int r = co_mutex_lock(&mutex);
+    int r = note_if_won(co_mutex_lock(&mutex), arg);
 
-    if (r < 0)
-        return r;
-    note(number_of(arg));
-    co_mutex_unlock(&mutex);
-    return 0;
+    if (r == 0)
+        co_mutex_unlock(&mutex);
+    return r;
 }
 
 /* ---- order ---- */
@@ -169,15 +167,7 @@ static int work(void *arg)
 static int rounds(void *arg)
 {
     for (int i = 0; i < number_of(arg); i++) {
-        CO_GROUP(group);
-
-        for (int k = 0; k < CROWD; k++)
-            CHECK(co_group_go(&group, work, numbered(20)) == 0);
-        for (int k = 0; k < i % 7; k++)
-            (void)co_yield();
-        if (i % 3 == 0)
-            co_group_cancel(&group);
-        CHECK(co_group_wait(&group) == 0);
+        crowd_round(i, work, numbered(20));
         CHECK(co_mutex_try(&mutex) == 0); /* nobody took it and went away */
         co_mutex_unlock(&mutex);
     }
@@ -216,13 +206,10 @@ static int drop(void *arg)
 static int drop_many(void *arg)
 {
     for (int i = 0; i < number_of(arg); i++) {
-        CO_GROUP(group);
         struct object *object = calloc(1, sizeof *object);
 
         object->references = 4;
-        for (int k = 0; k < 4; k++)
-            CHECK(co_group_go(&group, drop, object) == 0);
-        CHECK(co_group_wait(&group) == 0);
+        together(4, drop, object);
     }
     return 0;
 }

@@ -7,17 +7,13 @@
 #include "context.h"
 #include "overflow.h"
 #include "stack.h"
-#include "support/test.h"
+#include "support/child.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define DEFAULT  ((size_t)64 << 10)
 #define NOINLINE __attribute__((noinline))
@@ -48,45 +44,6 @@ static void teardown(void)
     co__stack_cache_flush(&cache);
     co__stacks_stop();
 }
-
-/* How a child ended: its signal or 0, its exit status, and what it wrote to stderr. */
-struct death {
-    int sig;
-    int status;
-    char text[8192];
-};
-
-static void run_child(struct death *death, void (*fn)(void))
-{
-    int status = 0, ends[2];
-    size_t len = 0;
-    ssize_t n;
-    pid_t pid;
-
-    cr_assert_eq(pipe(ends), 0);
-    pid = fork();
-    cr_assert_geq(pid, 0);
-    if (pid == 0) {
-        struct rlimit none = {0};
-
-        (void)setrlimit(RLIMIT_CORE, &none);
-        (void)dup2(ends[1], STDERR_FILENO);
-        fn();
-        _exit(0);
-    }
-    (void)close(ends[1]);
-    while (len + 1 < sizeof(death->text) &&
-           (n = read(ends[0], death->text + len, sizeof(death->text) - 1 - len)) > 0)
-        len += (size_t)n;
-    death->text[len] = '\0';
-    (void)close(ends[0]);
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    death->sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    death->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-#define cr_assert_says(death_, what_) \
-    cr_assert_not_null(strstr((death_)->text, what_), "said: %s", (death_)->text)
 
 /* Runs entry on a stack of `size` bytes until it switches back or leaves. */
 static struct co__stack *run_on_stack(size_t size, co__context_entry *entry)

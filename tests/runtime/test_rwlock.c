@@ -23,13 +23,11 @@ static int read_and_note(void *arg)
 
 static int write_and_note(void *arg)
 {
-    int r = co_rwlock_write(&lock);
+    int r = note_if_won(co_rwlock_write(&lock), arg);
 
-    if (r < 0)
-        return r;
-    note(number_of(arg));
-    co_rwlock_unlock(&lock);
-    return 0;
+    if (r == 0)
+        co_rwlock_unlock(&lock);
+    return r;
 }
 
 static int readers_together(void *arg)
@@ -182,15 +180,7 @@ static int work(void *arg)
 static int rounds(void *arg)
 {
     for (int i = 0; i < number_of(arg); i++) {
-        CO_GROUP(group);
-
-        for (int k = 0; k < CROWD; k++)
-            CHECK(co_group_go(&group, work, numbered(20)) == 0);
-        for (int k = 0; k < i % 7; k++)
-            (void)co_yield();
-        if (i % 3 == 0)
-            co_group_cancel(&group);
-        CHECK(co_group_wait(&group) == 0);
+        crowd_round(i, work, numbered(20));
         {
             CO_DEADLINE(CO_SEC);
             CHECK(co_rwlock_write(&lock) == 0); /* nobody took it and went away */
@@ -217,7 +207,7 @@ static int drop(void *arg)
     bool is_last;
 
     if (co_rwlock_write(&object->lock) < 0)
-        CHECK(!"locked");
+        CHECK(false && "locked");
     is_last = atomic_fetch_sub(&object->references, 1) == 1;
     co_rwlock_unlock(&object->lock);
     if (is_last)
@@ -228,13 +218,10 @@ static int drop(void *arg)
 static int drop_many(void *arg)
 {
     for (int i = 0; i < number_of(arg); i++) {
-        CO_GROUP(group);
         struct object *object = calloc(1, sizeof *object);
 
         atomic_store(&object->references, 3);
-        for (int k = 0; k < 3; k++)
-            CHECK(co_group_go(&group, drop, object) == 0);
-        CHECK(co_group_wait(&group) == 0);
+        together(3, drop, object);
     }
     return 0;
 }

@@ -12,11 +12,7 @@ static struct co_sem sem;
 
 static int take_and_note(void *arg)
 {
-    int r = co_sem_take(&sem);
-
-    if (r == 0)
-        note(number_of(arg));
-    return r;
+    return note_if_won(co_sem_take(&sem), arg);
 }
 
 /* ---- order ---- */
@@ -151,13 +147,8 @@ static void give_one(void *arg)
 
 static int given_from_outside(void *arg)
 {
-    CO_GROUP(group);
-
     (void)arg;
-    start_asleep(&group, take_and_note, numbered(0));
-    on_plain_thread(give_one, &sem);
-    CHECK(co_group_wait(&group) == 0);
-    CHECK(noted_in_order(1));
+    woken_from_outside(take_and_note, give_one, &sem);
     return 0;
 }
 

@@ -211,7 +211,7 @@ static void put_twice(void)
 
 Test(stack, a_debug_build_traps_when_a_stack_is_put_twice)
 {
-    char text[1024];
+    struct death death;
     int sig;
 
 #ifdef NDEBUG
@@ -219,7 +219,8 @@ Test(stack, a_debug_build_traps_when_a_stack_is_put_twice)
 #endif
     start(CO__GUARD_MARKER);
     victim = get(0);
-    sig = death_of(put_twice, text, sizeof(text));
+    run_child(&death, put_twice);
+    sig = death.sig;
     cr_assert(sig == SIGILL || sig == SIGTRAP || sig == SIGABRT, "signal %d", sig);
     co__stack_put(&cache, victim);
     stop();

@@ -32,11 +32,7 @@ Test(wait_group, nobody_waits_at_zero)
 
 static int wait_and_note(void *arg)
 {
-    int r = co_wait_group_wait(&group);
-
-    if (r == 0)
-        note(number_of(arg));
-    return r;
+    return note_if_won(co_wait_group_wait(&group), arg);
 }
 
 static int all_go_on(void *arg)
@@ -97,14 +93,9 @@ Test(wait_group, whoever_waited_may_free_it_at_once)
 
 static int from_outside(void *arg)
 {
-    CO_GROUP(waiters);
-
     (void)arg;
     CHECK(co_wait_group_add(&group, 1) == 0);
-    start_asleep(&waiters, wait_and_note, numbered(0));
-    on_plain_thread(one_done, &group);
-    CHECK(co_group_wait(&waiters) == 0);
-    CHECK(noted_in_order(1));
+    woken_from_outside(wait_and_note, one_done, &group);
     return 0;
 }
 
