@@ -76,8 +76,11 @@ static void deliver(uint64_t data, uint32_t events)
      */
     if (!slot || __atomic_load_n(&slot->generation, __ATOMIC_RELAXED) != generation)
         return;
-    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) && slot->kind <= CO__SLOT_STREAM)
-        sticky |= CO__SOURCE_HUP; /* others go on after an error */
+    /* Others go on after an error. relaxed: as for the generation, a late event may see the next
+     * descriptor's kind. */
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) &&
+        __atomic_load_n(&slot->kind, __ATOMIC_RELAXED) <= CO__SLOT_STREAM)
+        sticky |= CO__SOURCE_HUP;
     if (events & EPOLLPRI)
         sticky |= CO__SOURCE_PRI;
     if (events & (EVENTS | EPOLLHUP | EPOLLERR))
@@ -180,7 +183,7 @@ static int set_up(struct co__slot *slot, int fd, enum co__slot_kind kind, int wo
         return -EBUSY;
     slot->fd = fd;
     slot->worker = (uint16_t)worker;
-    slot->kind = (uint8_t)kind;
+    __atomic_store_n(&slot->kind, (uint8_t)kind, __ATOMIC_RELAXED /* see deliver */);
     slot->left = CO__SLOT_FRESH;
     slot->broken = slot->out_armed = 0;
     slot->flags = kind == CO__SLOT_DATAGRAM ? MSG_DONTWAIT | MSG_TRUNC : MSG_DONTWAIT;

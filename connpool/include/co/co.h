@@ -3,6 +3,7 @@
 #ifndef CO_CO_H
 #define CO_CO_H
 
+#include <co/addr.h>
 #include <co/assert.h>
 #include <co/backend.h>
 #include <co/barrier.h>
@@ -10,10 +11,14 @@
 #include <co/chan.h>
 #include <co/cond.h>
 #include <co/conf.h>
+#include <co/connect.h>
+#include <co/datagram.h>
 #include <co/errno.h>
 #include <co/event.h>
+#include <co/foreign.h>
 #include <co/group.h>
 #include <co/latch.h>
+#include <co/listen.h>
 #include <co/mutex.h>
 #include <co/net.h>
 #include <co/offload.h>
@@ -23,6 +28,7 @@
 #include <co/rwlock.h>
 #include <co/scope.h>
 #include <co/sem.h>
+#include <co/sockopt.h>
 #include <co/stats.h>
 #include <co/task.h>
 #include <co/trace.h>
