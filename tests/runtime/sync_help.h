@@ -79,7 +79,7 @@ static inline void together(int count, co_member_fn *fn, void *arg)
     CHECK(co_group_wait(&group) == 0);
 }
 
-/* A crowd runs fn(arg); in every third round it is cancelled in the midst of it, sooner or later. */
+/* A crowd runs fn(arg); in every third round it is cancelled in the midst of that. */
 static inline void crowd_round(int round, co_member_fn *fn, void *arg)
 {
     CO_GROUP(group);
