@@ -84,7 +84,8 @@ class Checker:
         self.compile = cc + ['-std=gnu17', '-O1', '-D_GNU_SOURCE'] + WARNINGS + words + [
             f'-I{root / layer}/include' for layer in LAYERS] + ['-include', 'co/errno.h']
         http = build / 'netio' / 'http'
-        self.link = cc + [f'-L{http}', '-lcorvid-http', f'-L{build}', '-lcorvid', f'-Wl,-rpath,{build}:{http}']
+        self.cc = cc
+        self.link = [f'-L{http}', '-lcorvid-http', f'-L{build}', '-lcorvid', f'-Wl,-rpath,{build}:{http}']
         self.jobs = []  # (name, function)
 
     def run(self, command, **more):
@@ -123,7 +124,7 @@ class Checker:
             wrong = self.run(self.compile + ['-c', source, '-o', objects[-1]])
             if wrong:
                 return wrong
-        wrong = self.run(self.link[:1] + objects + self.link[1:] + ['-o', folder / 'program'])
+        wrong = self.run(self.cc + objects + self.link + ['-o', folder / 'program'])
         if wrong or expected is None:
             return wrong
         done = subprocess.run([str(folder / 'program')], capture_output=True, text=True, timeout=RUN_SECONDS,

@@ -6,16 +6,23 @@
 #include "stress/stolen.h"
 #include "support/run.h"
 
-TestSuite(steal, .timeout = 60);
+TestSuite(steal, .timeout = 120);
 
 #ifdef CO_TEST_TSAN
 enum { LIMIT_MS = 1000, STEALS = 40 }; /* a new coroutine takes milliseconds there */
 #else
 enum { LIMIT_MS = 100, STEALS = 10 };
 #endif
-enum { REPETITIONS = 5, ATTEMPTS = 4, COMPUTING_MS = 2 * LIMIT_MS + 100 };
+enum { REPETITIONS = 5, ATTEMPTS = 10, COMPUTING_MS = 2 * LIMIT_MS + 100 };
 
 static bool woken;
+
+/* Few steals, at once: where the kernel lets the one compute and the other come meanwhile. */
+static bool swift(const struct stolen_report *r)
+{
+    return r->slowest <= LIMIT_MS * CO_MS && r->by_stealing >= STOLEN_COUNT - 2 &&
+           r->steals <= STEALS;
+}
 
 static int repeat(void *arg)
 {
@@ -23,14 +30,12 @@ static int repeat(void *arg)
     for (int i = 0; i < REPETITIONS; i++) {
         struct stolen_report r = {0};
 
-        for (int k = 0; k < ATTEMPTS && (k == 0 || r.slowest > LIMIT_MS * CO_MS); k++)
+        for (int k = 0; k < ATTEMPTS && !swift(&r); k++)
             CHECK(stolen_repeat(woken, COMPUTING_MS * CO_MS, &r) == 0);
         CHECK(r.ran == STOLEN_COUNT);
         CHECK(r.elsewhere == STOLEN_COUNT);
-        CHECK(r.slowest <= LIMIT_MS * CO_MS);
-        CHECK(r.by_stealing >= STOLEN_COUNT - 2);
         CHECK(r.injected == 0);
-        CHECK(r.steals <= STEALS);
+        CHECK(swift(&r));
     }
     return 0;
 }
