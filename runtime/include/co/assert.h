@@ -21,7 +21,8 @@ extern "C" {
  *
  * Suspends: never. Threads: any. Allocates nothing, and takes no lock that it could wait for.
  */
-void co_assert_failed(const char *what, const char *file, int line) __attribute__((noreturn, cold));
+CO_API void co_assert_failed(const char *what, const char *file, int line)
+    __attribute__((noreturn, cold));
 
 /* Ends the process unless it holds. */
 #define CO_REQUIRE(holds) ((holds) ? (void)0 : co_assert_failed(#holds, __FILE__, __LINE__))

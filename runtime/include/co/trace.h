@@ -23,7 +23,7 @@ extern "C" {
  * another thread is at it.
  * Suspends: never, though write(2) may block. Threads: any.
  */
-int co_trace_dump(int fd, int max);
+CO_API int co_trace_dump(int fd, int max);
 
 #ifdef __cplusplus
 }
