@@ -122,8 +122,9 @@ CO_API int co_shutdown(int fd, int how);
 
 /*
  * Closes a descriptor. Callers that are waiting on it in other coroutines return -ECANCELED, and
- * the number is given back when the last of them has left. A negative fd does nothing.
- * Returns: 0; -EBADF. Suspends: never. Threads: any. Owns: fd is gone.
+ * the number is given back when the last of them has left.
+ * Returns: 0; -EBADF, also for a negative fd, and nothing was done. Suspends: never. Threads: any.
+ *   Owns: fd is gone.
  */
 CO_API int co_close(int fd);
 
