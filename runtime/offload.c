@@ -1,40 +1,158 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * offload.c - blocking work on libuv's pool.
+ * offload.c - blocking work on a pool of threads of our own (docs/decisions/0019).
  *
- * The request is a block of its own. The coroutine parks; its commit, on the loop's thread, queues
- * the request:
- *   queued -> begun      by the pool thread, which claims the park: from here on nobody can take it
- *     back
- *   queued -> taken back by deadline or cancel, which claim the park first; the pool thread then
- *                        finds its claim lost and does not call fn
- *   begun  -> done       fn has returned; the pool thread finishes the park, through the injector
- * The block is freed by libuv's after-work callback, on the loop, in every case.
+ * One queue, under one latch; first come, first served. A thread without work is in the list of the
+ * idle ones, the last to come first, since its memory is warm; who queues a request takes one from
+ * there and wakes that one, or starts a thread while there are fewer than configured.
+ *
+ * The coroutine parks; its commit queues the request, which lies on its stack:
+ *   queued -> begun      by the thread that took it off the queue and claims the park: from here on
+ *                        nobody can take it back
+ *   queued -> taken back by deadline or cancel, which claim the park first. The coroutine takes the
+ *                        request off the queue; a thread that was quicker finds its claim lost
+ *   begun  -> done       fn has returned; the thread finishes the park, through the injector
+ * A thread copies the request when it takes it off the queue, under the latch. Afterwards the
+ * request belongs to the coroutine again, which may be gone any moment.
  */
-#include <co/offload.h>
+#include "offload.h"
 
-#include "outside.h"
+#include "futex.h"
 #include "park.h"
-#include "run.h"
 #include "worker.h"
+#include <co/offload.h>
+#include <signal.h>
 #include <stdlib.h>
 
 struct request {
-    uv_work_t work;
-    co_ticket ticket; /* 0: detached */
+    struct request *next;
+    struct request *prev;
+    bool queued;
+    co_ticket ticket; /* 0: detached, and the request is a block of its own */
     int (*fn)(void *arg);
     void (*detached_fn)(void *arg);
     void *arg;
     int *ret_result;
 };
 
-static void on_pool(uv_work_t *work)
+/* A thread of the pool; its place in the table is used again if it could not be started. */
+struct server {
+    struct server *next; /* among the idle, or the spare ones */
+    pthread_t thread;
+    bool started;
+    _Atomic uint32_t woken; /* the futex on which it sleeps while idle */
+};
+
+static struct {
+    struct co_latch latch;
+    bool stopping;
+    int max;   /* threads */
+    int used;  /* places in `servers` that were ever used */
+    int alive; /* threads, those included that are being started */
+    struct request *first, *last;
+    struct server *idle;
+    struct server *spare;
+    struct server servers[CO__OFFLOAD_MAX];
+} pool;
+
+/* ---- the queue; under the latch ---- */
+
+static void append(struct request *request)
 {
-    struct request *request = work->data;
+    request->next = NULL;
+    request->prev = pool.last;
+    if (pool.last)
+        pool.last->next = request;
+    else
+        pool.first = request;
+    pool.last = request;
+    request->queued = true;
+}
+
+static void take_out(struct request *request)
+{
+    if (request->prev)
+        request->prev->next = request->next;
+    else
+        pool.first = request->next;
+    if (request->next)
+        request->next->prev = request->prev;
+    else
+        pool.last = request->prev;
+    request->queued = false;
+}
+
+/* ---- the threads ---- */
+
+/* Under the latch. What follows a wake-up is under the latch, too. */
+static void go_idle(struct server *self)
+{
+    /* relaxed: published with the list. */
+    atomic_store_explicit(&self->woken, 0, memory_order_relaxed);
+    self->next = pool.idle;
+    pool.idle = self;
+}
+
+static void sleep_until_woken(struct server *self)
+{
+    /* acquire: pairs with the release in wake, though the latch orders all that matters. */
+    while (atomic_load_explicit(&self->woken, memory_order_acquire) == 0)
+        co__futex_wait(&self->woken, 0, CO_NEVER);
+}
+
+/* Nothing of the server is the waker's any more; the word stays, whoever looks at it. */
+static void wake(struct server *server)
+{
+    /* release: see sleep_until_woken. */
+    atomic_store_explicit(&server->woken, 1, memory_order_release);
+    co__futex_wake(&server->woken, 1);
+}
+
+/* Waits for a request. Returns: false when the pool ends. */
+static bool next(struct server *self, struct request *ret_request)
+{
+    struct request *request;
+    bool stopping;
+
+    for (;;) {
+        co_latch_take(&pool.latch);
+        request = pool.first;
+        stopping = pool.stopping;
+        if (request) {
+            *ret_request = *request;
+            take_out(request);
+        } else if (!stopping) {
+            go_idle(self);
+        }
+        co_latch_give(&pool.latch);
+        if (request) {
+            if (!ret_request->ticket)
+                free(request);
+            return true;
+        }
+        if (stopping)
+            return false;
+        sleep_until_woken(self);
+    }
+}
+
+static void let_go_of_runtime(void)
+{
+    /*
+     * seq_cst: against the CAS that closes the count. If all workers sleep already, one has to look
+     * at it again.
+     */
+    if (atomic_fetch_sub_explicit(&co__rt.live, 1, memory_order_seq_cst) == 1)
+        co__worker_kick(&co__rt.workers[0]);
+}
+
+static void perform(const struct request *request)
+{
     int result;
 
     if (!request->ticket) {
         request->detached_fn(request->arg);
+        let_go_of_runtime();
         return;
     }
     if (!co_claim(request->ticket, 0))
@@ -45,75 +163,161 @@ static void on_pool(uv_work_t *work)
     co_finish(request->ticket);
 }
 
-static void after(uv_work_t *work, int status)
+static void *serve(void *arg)
 {
-    struct request *request = work->data;
+    struct request request;
 
-    (void)status;
-    if (!request->ticket)
-        co__worker()->live--; /* the count that co_offload_detached added */
-    free(request);
+    while (next(arg, &request))
+        perform(&request);
+    return NULL;
 }
 
-static int queue(co_ticket ticket, void *arg)
+/* Under the latch: room for one more thread. */
+static struct server *place(void)
 {
-    struct co__worker *w = co__worker();
-    struct request *request = arg;
+    struct server *server = pool.spare;
+
+    if (pool.alive == pool.max)
+        return NULL;
+    if (server)
+        pool.spare = server->next;
+    else
+        server = &pool.servers[pool.used++];
+    pool.alive++;
+    return server;
+}
+
+/* Signals are for the other threads, but for those that tell of the thread's own faults. */
+static int create(struct server *server)
+{
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+    sigset_t others, before;
     int r;
 
-    if (request->detached_fn) {
-        w->live++; /* the runtime waits for it */
-    } else {
-        request->ticket = ticket;
-    }
-    r = uv_queue_work(&w->loop, &request->work, on_pool, after);
-    if (r < 0) {
-        if (request->detached_fn)
-            w->live--;
-        free(request);
-        return r;
-    }
-    w->uv_touched = true;
-    return request->detached_fn ? 1 : 0; /* 1: refuse to sleep, the hand-over is done */
+    (void)sigfillset(&others);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        (void)sigdelset(&others, own[i]);
+    (void)pthread_sigmask(SIG_BLOCK, &others, &before);
+    r = -pthread_create(&server->thread, NULL, serve, server);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return r;
 }
 
-static struct request *request_new(void *arg)
+/* Returns: 0; -ENOMEM if there is no thread to serve the request, which is taken back. */
+static int start_one(struct server *server, struct request *request)
 {
-    struct request *request = calloc(1, sizeof *request);
+    int r = create(server);
 
-    if (request) {
-        request->work.data = request;
-        request->arg = arg;
+    co_latch_take(&pool.latch);
+    if (r == 0) {
+        server->started = true;
+    } else {
+        server->next = pool.spare;
+        pool.spare = server;
+        r = --pool.alive > 0 ? 0 : -ENOMEM; /* with nobody there, nobody has touched the request */
     }
-    return request;
+    if (r < 0)
+        take_out(request);
+    co_latch_give(&pool.latch);
+    return r;
+}
+
+/* ---- requests ---- */
+
+static int submit(struct request *request)
+{
+    struct server *sleeper;
+    struct server *fresh = NULL;
+
+    co_latch_take(&pool.latch);
+    append(request);
+    sleeper = pool.idle;
+    if (sleeper)
+        pool.idle = sleeper->next;
+    else
+        fresh = place();
+    co_latch_give(&pool.latch);
+    if (sleeper)
+        wake(sleeper);
+    return fresh ? start_one(fresh, request) : 0;
+}
+
+static int commit(co_ticket ticket, void *arg)
+{
+    struct request *request = arg;
+
+    request->ticket = ticket;
+    return submit(request);
 }
 
 int co_offload(int (*fn)(void *arg), void *arg, int *ret_result)
 {
-    struct request *request;
+    struct request request = {.fn = fn, .arg = arg, .ret_result = ret_result};
     int r = co_check();
 
     if (r < 0)
         return r;
-    request = request_new(arg);
-    if (!request)
-        return -ENOMEM;
-    request->fn = fn;
-    request->ret_result = ret_result;
-    return co_park_for("offload", NULL, queue, request, 0);
+    r = co_park_for("offload", NULL, commit, &request, 0);
+    if (r < 0) {
+        co_latch_take(&pool.latch);
+        if (request.queued)
+            take_out(&request);
+        co_latch_give(&pool.latch);
+    }
+    return r;
 }
 
 int co_offload_detached(void (*fn)(void *arg), void *arg)
 {
+    struct co__worker *w = co__worker();
     struct request *request;
     int r;
 
-    if (!co_self())
+    if (!w || !w->current)
         return -EPERM;
-    request = request_new(arg);
+    request = calloc(1, sizeof *request);
     if (!request)
         return -ENOMEM;
     request->detached_fn = fn;
-    r = co_park_for("offload", NULL, queue, request, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE);
-    return r < 0 ? r : 0;
+    request->arg = arg;
+    w->live++; /* the runtime waits for it */
+    r = submit(request);
+    if (r < 0) {
+        w->live--;
+        free(request);
+    }
+    return r;
+}
+
+/* ---- life ---- */
+
+void co__offload_start(int max)
+{
+    pool.stopping = false;
+    pool.max = max < CO__OFFLOAD_MAX ? max : CO__OFFLOAD_MAX;
+    pool.used = pool.alive = 0;
+    pool.first = pool.last = NULL;
+    pool.idle = pool.spare = NULL;
+}
+
+void co__offload_stop(void)
+{
+    struct server *idle;
+
+    co_latch_take(&pool.latch);
+    pool.stopping = true;
+    idle = pool.idle;
+    pool.idle = NULL;
+    co_latch_give(&pool.latch);
+    while (idle) {
+        struct server *server = idle;
+
+        idle = idle->next;
+        wake(server);
+    }
+    for (int i = 0; i < pool.used; i++) {
+        if (pool.servers[i].started)
+            (void)pthread_join(pool.servers[i].thread, NULL);
+        pool.servers[i].started = false;
+    }
 }

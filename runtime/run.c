@@ -6,6 +6,7 @@
 #include "conf.h"
 #include "cpus.h"
 #include "lookout.h"
+#include "offload.h"
 #include "outside.h"
 #include "overflow.h"
 #include "park.h"
@@ -16,7 +17,6 @@
 #include <co/private/poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -241,7 +241,6 @@ static void reset(void)
 
 static int prepare(const struct co_conf *conf)
 {
-    char threads[16];
     int r = co__conf_take(&co__rt.conf, conf);
 
     if (r < 0)
@@ -254,9 +253,7 @@ static int prepare(const struct co_conf *conf)
     co__chaos_start();
     co__idle_start(&co__rt.idle, co__rt.count);
     co__lookout_start(co__clock_real());
-    /* libuv reads it once, when its pool is first used. */
-    (void)snprintf(threads, sizeof threads, "%d", co__rt.conf.offload_threads);
-    (void)setenv("UV_THREADPOOL_SIZE", threads, 1);
+    co__offload_start(co__rt.conf.offload_threads);
     if (co__rt.conf.trace && (r = co__trace_start(co__rt.count)) < 0)
         return r;
     r = co__stacks_start((size_t)co__rt.conf.stack_size, (unsigned)co__rt.count);
@@ -338,6 +335,7 @@ static int run_threads(co_main_fn *fn, void *arg)
     co__outside_close();
     for (int i = 0; i < started; i++)
         (void)pthread_join(co__rt.workers[i].thread, NULL);
+    co__offload_stop();
     return r < 0 ? r : co__rt.main_result;
 }
 

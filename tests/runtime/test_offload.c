@@ -346,3 +346,40 @@ Test(offload, its_end_is_not_held_up_by_a_worker_that_computes)
 {
     run_on(2, be_stuck, NULL);
 }
+
+/* ---- the size of the pool ---- */
+
+static int meet(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&begun, 1);
+    while (atomic_load(&begun) < 3)
+        (void)usleep(1000);
+    return 0;
+}
+
+static void meet_there(void *arg)
+{
+    (void)arg;
+    CHECK(co_offload(meet, NULL, NULL) == 0);
+    atomic_fetch_add(&count, 1);
+}
+
+static int meet_all(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 3; i++)
+        start(meet_there, NULL);
+    return 0;
+}
+
+Test(offload, each_runtime_has_as_many_threads_as_it_was_told)
+{
+    struct co_conf conf = one_thread(1);
+
+    cr_assert_eq(run_conf(&conf, ask, NULL), 0);
+    atomic_store(&count, 0);
+    conf.offload_threads = 3;
+    cr_assert_eq(run_conf(&conf, meet_all, NULL), 0);
+    cr_assert_eq(count, 3);
+}

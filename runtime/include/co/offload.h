@@ -22,8 +22,8 @@ CO_API CO_NODISCARD int co_offload(int (*fn)(void *arg), void *arg, int *ret_res
 /*
  * Runs fn(arg) on the offload pool without waiting; fn owns arg and sees to whatever becomes of it.
  * It is never taken back. The runtime waits for it before it ends.
- * Returns: 0; -ENOMEM; -EPERM outside a coroutine. Suspends: yes, for the hand-over only, whatever
- *   cancel and deadline say. Threads: coroutines. Owns: arg passes to fn if 0 is returned.
+ * Returns: 0; -ENOMEM; -EPERM outside a coroutine. Suspends: never. Threads: coroutines. Owns: arg
+ *   passes to fn if 0 is returned.
  */
 CO_API CO_NODISCARD int co_offload_detached(void (*fn)(void *arg), void *arg);
 
