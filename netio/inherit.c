@@ -25,7 +25,7 @@ static long number_of(const char *text)
     char *end;
     long number;
 
-    if (!text || *text < '0' || *text > '9')
+    if (!text || *text < '0' || *text > '9' || strlen(text) > 9)
         return -1;
     number = strtol(text, &end, 10);
     return *end ? -1 : number;
