@@ -28,7 +28,8 @@ static struct {
     uint32_t reserved;       /* stacks and timers are reserved for indices below */
     int64_t max;             /* 0: no limit */
     _Atomic int64_t counted; /* lives, counted only where there is a limit */
-} table;
+    uint64_t word;           /* of a fresh record: later than all of earlier runtimes */
+} table = {.word = CO__BITS};
 
 int co__coros_start(int64_t max)
 {
@@ -41,8 +42,25 @@ int co__coros_start(int64_t max)
     return 0;
 }
 
+/*
+ * A plain thread may keep a ticket for longer than its runtime lives. It wakes nobody in the next,
+ * because sequences go on there where they have ended here.
+ */
+static void outdate_tickets(void)
+{
+    for (uint32_t i = 1; i < co__coro_limit(); i++) {
+        /* relaxed: no other thread any more. */
+        uint64_t word = atomic_load_explicit(&co__coro_at(i)->word, memory_order_relaxed);
+
+        if (word > table.word)
+            table.word = word | CO__BITS;
+    }
+    atomic_store_explicit(&table.fresh, 0, memory_order_relaxed /* as above */);
+}
+
 void co__coros_stop(void)
 {
+    outdate_tickets();
     for (size_t i = 0; i < sizeof co__chunks / sizeof *co__chunks && co__chunks[i]; i++) {
         (void)munmap(co__chunks[i], CO__CHUNK * sizeof(struct co__coro));
         co__chunks[i] = NULL;
@@ -98,7 +116,7 @@ static struct co__coro *fresh_record(int *ret_err)
     co = co__coro_at(index);
     co->index = index;
     /* relaxed, both: whoever learns of the record learns it by something that orders this. */
-    atomic_store_explicit(&co->word, CO__BITS, memory_order_relaxed);
+    atomic_store_explicit(&co->word, table.word, memory_order_relaxed);
     atomic_store_explicit(&co->timer.time, CO_NEVER, memory_order_relaxed /* as above */);
     /* release: pairs with co__coro_limit. */
     atomic_store_explicit(&table.fresh, index + 1, memory_order_release);
