@@ -11,8 +11,8 @@
  * outside. There are more workers than CPUs.
  *
  * Checked in each round, when all is quiet: what primitives.h and mixed_deeds.c count agrees; no
- * descriptor is left; no coroutine is left but the program's own. At the end: memory is where it was
- * when a tenth of the time had passed. A thread watches that nobody hangs, and names who does.
+ * descriptor is left; no coroutine is left but the program's own. At the end: memory is where it
+ * was when a tenth of the time had passed. A thread watches that nobody hangs, and names who does.
  */
 #include "stress/mixed.h"
 #include "stress/primitives.h"

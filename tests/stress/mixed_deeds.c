@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* mixed_deeds.c - sleeping, waking by ticket, starting, offloading, nesting, goodbyes, computing. */
+/*
+ * mixed_deeds.c - sleeping, waking by ticket, starting, offloading, nesting, goodbyes, computing.
+ */
 #include "stress/mixed.h"
 #include "stress/stress.h"
 #include <co/group.h>

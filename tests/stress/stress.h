@@ -4,7 +4,8 @@
  * holds, and a thread that notices who hangs.
  *
  * A program whose coroutines may hang gives each of them a struct stress_watch. Before it does
- * something that has to end, a coroutine says what (stress_begin), and afterwards that it has ended.
+ * something that has to end, a coroutine says what (stress_begin), and afterwards that it has
+ * ended.
  * The watching thread prints who is late, what he does and since when, with the runtime's counters,
  * and aborts; so a hang leaves a text and a core, not only a time-out.
  */
