@@ -152,6 +152,12 @@ struct co__coro *co__spawn_take(struct co__worker *w, int *ret_err)
     return co__coro_take(w, ret_err);
 }
 
+void co__spawn_done(struct co__worker *w, struct co__coro *co)
+{
+    (void)w;
+    co__ready(co);
+}
+
 /* What a thread does after each step of its own: run what it made ready, until nothing is. */
 static void run_ready(void)
 {
