@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* co/offload.h - run blocking code off the workers. */
+/*
+ * co/offload.h - run blocking code off the workers, on plain threads: there, calls that suspend
+ * return -EPERM.
+ */
 #ifndef CO_OFFLOAD_H
 #define CO_OFFLOAD_H
 
