@@ -13,8 +13,8 @@
  * However the block is left, its group is cancelled and waited for; so what the members were given
  * may lie in the block. Open the group after what its members use: guards end in reverse order.
  * Members inherit the deadline that was in force where the group was opened. A group that a member
- * opens is cancelled with the group that the member is in. What a member starts by co_go is in no
- * group.
+ * opens, unless within CO_GRACE, is cancelled with the group that the member is in. What a member
+ * starts by co_go is in no group.
  */
 #ifndef CO_GROUP_H
 #define CO_GROUP_H
