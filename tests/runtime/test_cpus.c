@@ -72,24 +72,21 @@ Test(cpus, without_control_groups_the_affinity_counts, .init = begin, .fini = en
 
 Test(cpus, a_quota_of_version_2_is_rounded_up, .init = begin, .fini = end)
 {
-    put("a/cpu.max", "150000 100000\n");
-    cr_assert_eq(of_eight("0::/a\n"), 2);
-    put("a/cpu.max", "200000 100000\n");
-    cr_assert_eq(of_eight("0::/a\n"), 2);
-    put("a/cpu.max", "1000 100000\n");
-    cr_assert_eq(of_eight("0::/a\n"), 1);
-    put("a/cpu.max", "max 100000\n");
-    cr_assert_eq(of_eight("0::/a\n"), 8);
-    put("a/cpu.max", "9000000 100000\n");
-    cr_assert_eq(of_eight("0::/a\n"), 8);
-    put("a/cpu.max", "9223372036854775807 1\n");
-    cr_assert_eq(of_eight("0::/a\n"), 8);
-    put("a/cpu.max", "nonsense\n");
-    cr_assert_eq(of_eight("0::/a\n"), 8);
-    put("a/cpu.max", "");
-    cr_assert_eq(of_eight("0::/a\n"), 8);
-    put("a/cpu.max", "100000 0\n");
-    cr_assert_eq(of_eight("0::/a\n"), 8);
+    static const struct {
+        const char *quota;
+        int cpus;
+    } cases[] = {
+        {"150000 100000\n", 2},  {"200000 100000\n", 2},
+        {"1000 100000\n", 1},    {"max 100000\n", 8},
+        {"9000000 100000\n", 8}, {"9223372036854775807 1\n", 8},
+        {"nonsense\n", 8},       {"", 8},
+        {"100000 0\n", 8},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        put("a/cpu.max", cases[i].quota);
+        cr_expect_eq(of_eight("0::/a\n"), cases[i].cpus, "%s", cases[i].quota);
+    }
 }
 
 Test(cpus, the_smallest_quota_on_the_way_to_the_root_counts, .init = begin, .fini = end)

@@ -98,37 +98,31 @@ static void check_report(const struct death *death, size_t size)
     cr_assert_null(strstr(death->text, "-fno-omit-frame-pointer"), "said: %s", death->text);
 }
 
-Test(overflow, a_coroutine_that_recurses_for_ever_is_named)
+/* Has fn overflow a stack of `size` bytes, 0 for a default one, under the best of such guards. */
+static void check_overflow(enum co__guard best, size_t size, void (*fn)(void))
 {
     struct death death;
 
-    setup(CO__GUARD_MARKER);
-    greedy_size = 0;
-    run_child(&death, overflow);
-    check_report(&death, DEFAULT);
+    setup(best);
+    greedy_size = size;
+    run_child(&death, fn);
+    check_report(&death, size > 0 ? size : DEFAULT);
     teardown();
+}
+
+Test(overflow, a_coroutine_that_recurses_for_ever_is_named)
+{
+    check_overflow(CO__GUARD_MARKER, 0, overflow);
 }
 
 Test(overflow, an_mprotect_guard_reports_as_well)
 {
-    struct death death;
-
-    setup(CO__GUARD_MPROTECT);
-    greedy_size = CO__STACK_MIN;
-    run_child(&death, overflow);
-    check_report(&death, CO__STACK_MIN);
-    teardown();
+    check_overflow(CO__GUARD_MPROTECT, CO__STACK_MIN, overflow);
 }
 
 Test(overflow, a_stack_of_another_size_reports_its_size)
 {
-    struct death death;
-
-    setup(CO__GUARD_MARKER);
-    greedy_size = 1 << 20;
-    run_child(&death, overflow);
-    check_report(&death, 1 << 20);
-    teardown();
+    check_overflow(CO__GUARD_MARKER, 1 << 20, overflow);
 }
 
 static void *overflow_on_thread(void *arg)
@@ -153,13 +147,7 @@ static void overflow_on_other_thread(void)
 
 Test(overflow, other_threads_have_signal_stacks_too)
 {
-    struct death death;
-
-    setup(CO__GUARD_MARKER);
-    greedy_size = CO__STACK_MIN;
-    run_child(&death, overflow_on_other_thread);
-    check_report(&death, CO__STACK_MIN);
-    teardown();
+    check_overflow(CO__GUARD_MARKER, CO__STACK_MIN, overflow_on_other_thread);
 }
 
 Test(overflow, a_coroutine_without_a_name_is_reported_by_number)
