@@ -19,9 +19,10 @@
  * a long one, which computes until all the short ones are done, so that they have to run elsewhere:
  * a wake-up that is lost shows as a system that stands still with work undone. With DOG, one more
  * short piece arrives as an event of worker 0's own epoll, and the watchdog marks a worker that
- * computes as stuck and each tick wakes somebody, and who searches serves the stuck worker's epoll
- * too. The watchdog dozes when all workers sleep: it says so first, then looks at the counts, then
- * sleeps on its word.
+ * computes as stuck. Who goes to sleep then becomes its keeper, if it has none, and sleeps on its
+ * epoll too (runtime/vigil.c); each tick the watchdog wakes somebody for a stuck worker without a
+ * keeper, and for nothing else. The watchdog dozes when all workers sleep: it says so first, then
+ * looks at the counts, then sleeps on its word.
  *
  * Checked: when nothing moves any more, all work is done, nobody is counted as a searcher, all
  * workers sleep and so does the watchdog; the counts agree with the bits and are never negative.
@@ -51,6 +52,7 @@ byte hogs = 0;    /* long ones, in another */
 bool io[N];       /* an event waits in this worker's epoll */
 bool hogged[N];   /* runs the long piece */
 bool stuck[N];    /* the watchdog's mark */
+byte keeper = 0;  /* of worker 0: 1 + who sleeps on its epoll too */
 byte done = 0, hogs_done = 0;
 bool dozing = 0; /* the watchdog sleeps, or is about to */
 bool dog_sleeps = 0;
@@ -191,9 +193,51 @@ inline found_work()
 #define RESCUABLE(i) false
 #endif
 
+/* co__vigil_wait, before it waits: the keeper of worker 0, if that is stuck and has none. */
+inline vigil_begin()
+{
+#ifdef DOG
+    if
+    :: me != 0 && stuck[0] ->
+        atomic {
+            if
+            :: keeper == 0 -> keeper = me + 1; keeps = 1
+            :: else
+            fi
+        }
+    :: else
+    fi
+#else
+    skip
+#endif
+}
+
+#ifdef KEEPER_DOES_NOT_WAIT
+#define WATCHED_EVENT false
+#else
+#define WATCHED_EVENT (keeps && io[0])
+#endif
+
+/* After the sleep: the rescue, then co__vigil_end. */
+inline vigil_end()
+{
+    if
+    :: keeps ->
+        if
+        :: atomic { RESCUABLE(0) -> io[0] = 0 } -> rescued = 1
+        :: !(RESCUABLE(0))
+        fi;
+#ifndef KEEPER_FOR_EVER
+        keeper = 0;
+#endif
+        keeps = 0
+    :: else
+    fi
+}
+
 proctype worker(byte me)
 {
-    bool searching = 0, last = 0;
+    bool searching = 0, last = 0, keeps = 0, rescued = 0;
     byte id = 0;
     short before = 0;
 
@@ -274,10 +318,16 @@ again:
     :: else
     fi;
 #endif
+    vigil_begin();
 end:
-    (eventfd[me] || io[me]);
+    (eventfd[me] || io[me] || WATCHED_EVENT);
     leave(0);
     eventfd[me] = 0;
+    vigil_end();
+    if
+    :: rescued -> rescued = 0; found_work(); done++
+    :: else
+    fi;
     goto again
 }
 
@@ -336,7 +386,7 @@ end2:
         if
         :: atomic { hogged[0] && !stuck[0] -> stuck[0] = 1 }
 #ifndef DOG_ONLY_MARKS
-        :: stuck[0] && io[0] && searchers == 0 && sleepers > 0 -> notify()
+        :: stuck[0] && keeper == 0 && searchers == 0 && sleepers > 0 -> notify()
 #endif
         :: sleepers == N
         fi
