@@ -4,9 +4,9 @@
  * deque.c, under C11 orders.
  *
  * Worker 0 computes, in one turn. Meanwhile a coroutine comes to its LIFO slot, or not, and then an
- * event to its epoll, and it goes on until others have served what there is. Workers 1 and 2 sleep, serve, sleep,
- * as in nap() of runtime/worker.c. The lookout gives its verdict and wakes somebody whenever
- * somebody is wanted.
+ * event to its epoll, and it goes on until others have served what there is. Workers 1 and 2 sleep,
+ * serve, sleep, as in nap() of runtime/worker.c. The lookout gives its verdict and wakes somebody
+ * whenever somebody is wanted.
  *
  * An epoll is a bit, level-triggered, and who waits for it; waiting is a gate. Time does not pass:
  * nothing ends by a time-out. poll(2) of the lookout always says no, so that it does not help a
