@@ -17,6 +17,7 @@
 
 #include "slot.h"
 #include <co/park.h>
+#include <co/private/chaos.h>
 #include <co/scope.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -32,12 +33,30 @@ static bool nothing_new(const struct co__source *source)
 }
 
 /*
+ * Fault points: the system call has just said EAGAIN, and before the caller waits the event is
+ * there. Returns: 0, -ECANCELED.
+ */
+static int fake_again(struct co__slot *slot, struct co__source *source)
+{
+    co__source_deliver(source, slot->generation, 0);
+    return co__source_wait(source, false);
+}
+
+/* How much of `len` bytes a system call may move. */
+static size_t fake_short(const struct co__slot *slot, size_t len)
+{
+    bool stream = slot->kind == CO__SLOT_TCP || slot->kind == CO__SLOT_STREAM;
+
+    return stream && CO__CHAOS(CO__CHAOS_SHORT) ? (len + 1) / 2 : len;
+}
+
+/*
  * One system call, or none if it is known to fail. Returns: as recv(2); -EAGAIN. *ret_asked: it
  * was made.
  */
 static ssize_t receive_now(struct co__slot *slot, void *buf, size_t cap, bool *ret_asked)
 {
-    ssize_t n;
+    ssize_t n = 0;
     bool all;
     int r;
 
@@ -47,6 +66,9 @@ static ssize_t receive_now(struct co__slot *slot, void *buf, size_t cap, bool *r
     do {
         if (co__source_consume(&slot->read) & CO__SOURCE_CLOSING)
             return -ECANCELED;
+        r = -EINTR;
+        if (CO__CHAOS(CO__CHAOS_INTR))
+            continue;
         n = recv(slot->fd, buf, cap, slot->flags);
         r = n < 0 ? -errno : 0;
     } while (r == -EINTR);
@@ -75,9 +97,12 @@ static ssize_t receive(struct co__slot *slot, void *buf, size_t cap)
 {
     for (;;) {
         bool asked;
-        ssize_t n = receive_now(slot, buf, cap, &asked);
+        ssize_t n;
         int r;
 
+        if (CO__CHAOS(CO__CHAOS_RETRY) && (r = fake_again(slot, &slot->read)) < 0)
+            return r;
+        n = receive_now(slot, buf, fake_short(slot, cap), &asked);
         if (n != -EAGAIN)
             return n;
         /* relaxed: see slot.h. */
@@ -147,14 +172,19 @@ ssize_t co_recvn(int fd, void *buf, size_t len)
 /* One system call's worth. Returns: bytes written, 0 after waiting, or a negative errno. */
 static ssize_t send_some(struct co__slot *slot, const struct msghdr *msg)
 {
+    size_t len;
     ssize_t n;
     int r;
 
     if (co__source_consume(&slot->write) & CO__SOURCE_CLOSING)
         return -ECANCELED;
-    if (msg->msg_iovlen == 1) /* cheaper for the kernel */
-        n = send(slot->fd, msg->msg_iov->iov_base, msg->msg_iov->iov_len,
-                 MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (CO__CHAOS(CO__CHAOS_INTR))
+        return 0;
+    if (CO__CHAOS(CO__CHAOS_RETRY))
+        return fake_again(slot, &slot->write);
+    len = fake_short(slot, msg->msg_iov->iov_len);
+    if (msg->msg_iovlen == 1 || len < msg->msg_iov->iov_len) /* cheaper for the kernel */
+        n = send(slot->fd, msg->msg_iov->iov_base, len, MSG_DONTWAIT | MSG_NOSIGNAL);
     else
         n = sendmsg(slot->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n >= 0)

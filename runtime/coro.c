@@ -10,6 +10,7 @@
 
 #include "worker.h"
 #include <co/assert.h>
+#include <co/private/chaos.h>
 #include <co/private/source.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -187,6 +188,10 @@ struct co__coro *co__coro_take(struct co__worker *w, int *ret_err)
 {
     struct co__coro *co;
 
+    if (CO__CHAOS(CO__CHAOS_SPAWN)) {
+        *ret_err = -ENOMEM;
+        return NULL;
+    }
     if (over_limit()) {
         *ret_err = -EAGAIN;
         return NULL;

@@ -21,6 +21,7 @@
 #include "park.h"
 #include "worker.h"
 #include <co/offload.h>
+#include <co/private/chaos.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -275,7 +276,7 @@ int co_offload_detached(void (*fn)(void *arg), void *arg)
 
     if (!w || !w->current)
         return -EPERM;
-    request = calloc(1, sizeof *request);
+    request = CO__CHAOS(CO__CHAOS_WORK) ? NULL : calloc(1, sizeof *request);
     if (!request)
         return -ENOMEM;
     request->detached_fn = fn;

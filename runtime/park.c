@@ -22,9 +22,9 @@
  */
 #include "park.h"
 
-#include "chaos.h"
 #include "outside.h"
 #include "worker.h"
+#include <co/private/chaos.h>
 #include <unistd.h>
 
 const char co__park_source[] = "descriptor";
@@ -38,6 +38,8 @@ struct co__coro *co__claim(struct co__coro *co, uint64_t seq, uint64_t mask, int
     do {
         if ((word & CO__CLAIMED) || ((word >> CO__SEQ_SHIFT) & mask) != (seq & mask))
             return NULL;
+        if (CO__CHAOS(CO__CHAOS_RACE))
+            (void)usleep(5); /* others claim it meanwhile */
         /* acq_rel: acquires what the sleeper wrote before its new sequence; released for co__fire's
          * partner. The CAS is repeated while only SAVED has come in between. */
     } while (!atomic_compare_exchange_weak_explicit(&co->word, &word, word | CO__CLAIMED,
@@ -137,6 +139,8 @@ void co__park_commit(struct co__worker *w, struct co__coro *co)
     if (CO__CHAOS(CO__CHAOS_DELAY))
         (void)usleep(20); /* cancel may claim it meanwhile, but finds nothing published */
     refused = w->commit ? w->commit(co__ticket(co, word), w->commit_arg) : 0;
+    if (CO__CHAOS(CO__CHAOS_LATE))
+        (void)usleep(20); /* it is claimed and fired before it is saved */
     commit_rest(w, co, word, refused);
 }
 

@@ -6,8 +6,8 @@
  */
 #include "poll.h"
 
-#include "chaos.h"
 #include "vigil.h"
+#include <co/private/chaos.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -123,7 +123,7 @@ static int wait_events(int epoll, struct epoll_event *events, int64_t timeout)
 
 int co__poll_wait(struct co__worker *w, struct epoll_event *events, int64_t timeout)
 {
-    int n = wait_events(w->epoll, events, timeout);
+    int n = wait_events(w->epoll, events, CO__CHAOS(CO__CHAOS_ROUSE) ? 0 : timeout);
 
     co__stat(w->stats, CO__STAT_POLLS);
     return n < 0 ? 0 : n; /* EINTR: as good as nothing */

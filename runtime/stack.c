@@ -11,9 +11,10 @@
  */
 #include "stack.h"
 
-#include <co/latch.h>
-
 #include <co/assert.h>
+#include <co/latch.h>
+#include <co/private/chaos.h>
+
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -121,9 +122,11 @@ static struct area *area_of(struct co__stack *other)
 /* Maps address space for an area. Returns: its address, 0 if there is none to be had. */
 static uintptr_t area_map(const struct area *area)
 {
-    void *at = mmap(NULL, area_bytes(area), PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    void *at = MAP_FAILED;
 
+    if (!CO__CHAOS(CO__CHAOS_STACK))
+        at = mmap(NULL, area_bytes(area), PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (at == MAP_FAILED)
         return 0;
     /* A huge page under a stack would cost 2 MiB. Kernels without huge pages refuse this, and need

@@ -16,13 +16,13 @@
  */
 #include "worker.h"
 
-#include "chaos.h"
 #include "lookout.h"
 #include "park.h"
 #include "poll.h"
 #include "run.h"
 #include "trace.h"
 #include "vigil.h"
+#include <co/private/chaos.h>
 #include <co/private/clock.h>
 
 enum {

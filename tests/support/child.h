@@ -14,7 +14,7 @@
 struct death {
     int sig;
     int status;
-    char text[64 * 1024];
+    char text[8192];
 };
 
 static inline void run_child(struct death *death, void (*fn)(void))
