@@ -127,10 +127,31 @@ void co__run_finished(void)
         co__worker_kick(&co__rt.workers[i]);
 }
 
+/* Signals that come closer together are one: a terminal and a parent may both pass it on. */
+enum { APART = 200 * CO_MS };
+
+static _Atomic int64_t first_signal;
+
+/* The first stops; another one, by somebody who is tired of waiting, ends the grace time. */
 static void on_signal(int number)
 {
+    int64_t now = co__clock_real();
+    int64_t first = 0;
+
     (void)number;
-    co_stop();
+    /* relaxed, both: only signals look at it. */
+    if (atomic_compare_exchange_strong_explicit(&first_signal, &first, now, memory_order_relaxed,
+                                                memory_order_relaxed)) {
+        co_stop();
+    } else if (now - first >= APART && co__outside_enter()) {
+        first = 0;
+        /* seq_cst: before the watchdog is told; later ones change nothing. */
+        (void)atomic_compare_exchange_strong_explicit(&co__rt.cut_at, &first, now,
+                                                      memory_order_seq_cst,
+                                                      memory_order_relaxed /* cut already */);
+        co__idle_tell(&co__rt.idle);
+        co__outside_leave();
+    }
 }
 
 static void signals_on(void)
@@ -138,6 +159,8 @@ static void signals_on(void)
     struct sigaction stop = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
 
+    /* relaxed: no handler is there yet. */
+    atomic_store_explicit(&first_signal, 0, memory_order_relaxed);
     (void)sigaction(SIGPIPE, &ignore, &old_pipe); /* sendfile(2) has no flag against it */
     if (co__rt.conf.signals) {
         (void)sigaction(SIGTERM, &stop, &old_term);
@@ -235,6 +258,7 @@ static void reset(void)
     atomic_store_explicit(&co__rt.stop_asked, 0, memory_order_relaxed /* as above */);
     atomic_store_explicit(&co__rt.drain_begun, 0, memory_order_relaxed /* as above */);
     atomic_store_explicit(&co__rt.stuck, 0, memory_order_relaxed /* as above */);
+    atomic_store_explicit(&co__rt.cut_at, 0, memory_order_relaxed /* as above */);
     co__rt.main_result = 0;
     co__rt.injector = (struct co__injector){0};
 }

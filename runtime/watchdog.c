@@ -38,7 +38,9 @@ static void cancel_all(void)
  */
 static int64_t mind_grace(int phase)
 {
-    int64_t cancel_at = co__rt.grace_at;
+    /* seq_cst: after dozing; against a signal's "cut it, then tell". */
+    int64_t cut_at = atomic_load_explicit(&co__rt.cut_at, memory_order_seq_cst);
+    int64_t cancel_at = cut_at && cut_at < co__rt.grace_at ? cut_at : co__rt.grace_at;
     int64_t patience = co__rt.conf.grace > PATIENCE ? co__rt.conf.grace : PATIENCE;
     int64_t give_up_at = cancel_at + patience;
     int64_t now = co__clock_real();

@@ -87,7 +87,8 @@ struct co__runtime {
     _Atomic int drain_begun;                  /* a worker has taken it upon itself */
     _Atomic int stuck;                        /* workers that the lookout holds for stuck */
     int main_result;
-    int64_t grace_at; /* end of the grace time, once draining */
+    int64_t grace_at;       /* end of the grace time, once draining */
+    _Atomic int64_t cut_at; /* a second signal has cut it short then; 0: none */
 };
 
 extern struct co__runtime co__rt;

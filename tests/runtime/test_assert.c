@@ -2,13 +2,13 @@
 /* tests/runtime/test_assert.c - what an assertion says before it ends the process. */
 #include <co/assert.h>
 
-#include "stack_help.h"
+#include "support/child.h"
 #include <co/conf.h>
 #include <co/task.h>
 
 TestSuite(assert, .timeout = 30);
 
-static char said[256 * 1024];
+static struct death death;
 
 static int fail_here(void *arg)
 {
@@ -45,43 +45,48 @@ static void fail_untraced(void)
 
 Test(assert, says_what_and_where_and_what_came_before)
 {
-    cr_assert_eq(death_of(fail_traced, said, sizeof said), SIGABRT, "said: %s", said);
-    cr_assert_not_null(strstr(said, "corvid: this does not hold: two == 3\n"), "%s", said);
-    cr_assert_not_null(strstr(said, "test_assert.c:"), "%s", said);
-    cr_assert_not_null(strstr(said, ", in coroutine 1 on worker 0\n"), "%s", said);
-    cr_assert_not_null(strstr(said, " worker 0 yield 1\n"), "%s", said);
+    run_child(&death, fail_traced);
+    cr_assert_eq(death.sig, SIGABRT, "said: %s", death.text);
+    cr_assert_says(&death, "corvid: this does not hold: two == 3\n");
+    cr_assert_says(&death, "test_assert.c:");
+    cr_assert_says(&death, ", in coroutine 1 on worker 0\n");
+    cr_assert_says(&death, " worker 0 yield 1\n");
 }
 
 Test(assert, says_how_to_learn_more)
 {
-    cr_assert_eq(death_of(fail_untraced, said, sizeof said), SIGABRT, "said: %s", said);
-    cr_assert_not_null(strstr(said, "[runtime] trace = on"), "%s", said);
-    cr_assert_null(strstr(said, "yield"), "%s", said);
+    run_child(&death, fail_untraced);
+    cr_assert_eq(death.sig, SIGABRT, "said: %s", death.text);
+    cr_assert_says(&death, "[runtime] trace = on");
+    cr_assert_null(strstr(death.text, "yield"), "said: %s", death.text);
 }
 
 static void fail_outside(void)
 {
-    CO_REQUIRE(said[0] == 'x');
+    CO_REQUIRE(death.text[0] == 'x');
 }
 
 Test(assert, works_on_any_thread)
 {
-    cr_assert_eq(death_of(fail_outside, said, sizeof said), SIGABRT, "said: %s", said);
-    cr_assert_not_null(strstr(said, "said[0] == 'x'"), "%s", said);
-    cr_assert_not_null(strstr(said, ", not on a worker\n"), "%s", said);
+    run_child(&death, fail_outside);
+    cr_assert_eq(death.sig, SIGABRT, "said: %s", death.text);
+    cr_assert_says(&death, "death.text[0] == 'x'");
+    cr_assert_says(&death, ", not on a worker\n");
 }
 
 static void fail_for_debug(void)
 {
-    CO_ASSERT(said[0] == 'x');
+    CO_ASSERT(death.text[0] == 'x');
 }
 
 Test(assert, is_gone_where_ndebug_is_defined)
 {
 #ifdef NDEBUG
-    cr_assert_eq(death_of(fail_for_debug, said, sizeof said), 0, "said: %s", said);
+    run_child(&death, fail_for_debug);
+    cr_assert_eq(death.sig, 0, "said: %s", death.text);
 #else
-    cr_assert_eq(death_of(fail_for_debug, said, sizeof said), SIGABRT, "said: %s", said);
+    run_child(&death, fail_for_debug);
+    cr_assert_eq(death.sig, SIGABRT, "said: %s", death.text);
 #endif
 }
 
@@ -95,6 +100,7 @@ static void pass(void)
 
 Test(assert, says_nothing_of_what_holds)
 {
-    cr_assert_eq(death_of(pass, said, sizeof said), 0);
-    cr_assert_str_empty(said);
+    run_child(&death, pass);
+    cr_assert(death.sig == 0 && death.status == 0);
+    cr_assert_str_empty(death.text);
 }

@@ -90,6 +90,37 @@ Test(stop, sigint_stops_it)
     stop_from_thread(&number);
 }
 
+static void wait_for_the_end(void *arg)
+{
+    (void)arg;
+    CHECK(co_sleep(CO_NEVER) == -ECANCELED);
+    atomic_fetch_add(&cancelled, 1);
+}
+
+static int be_told_twice(void *arg)
+{
+    int r;
+
+    (void)arg;
+    start(wait_for_the_end, NULL);
+    (void)raise(SIGTERM);
+    CHECK(co_yield() == 0 && co_stopping()); /* there is grace */
+    while ((r = co_sleep(60 * CO_MS)) == 0)
+        (void)raise(SIGTERM); /* the first of these come too close to the other */
+    CHECK(r == -ECANCELED);
+    return 7;
+}
+
+Test(stop, a_second_signal_ends_the_grace_time)
+{
+    struct co_conf conf = settings(2);
+
+    conf.signals = 1;
+    conf.grace = 600 * CO_SEC;
+    cr_assert_eq(run_conf(&conf, be_told_twice, NULL), 7);
+    cr_assert_eq(cancelled, 1);
+}
+
 Test(stop, without_signals_sigterm_does_what_it_did, .signal = SIGTERM)
 {
     struct co_conf conf = settings(1);

@@ -165,10 +165,11 @@ static int run(void *arg)
     int r = 0;
 
     (void)arg;
-    for (size_t i = 0; r == 0 && i < sizeof beside / sizeof *beside; i++)
-        r = co_go(beside[i], NULL);
     for (int i = 0; r == 0 && i < coroutines; i++)
         r = co_go(busy, NULL);
+    (void)co_sleep(20 * CO_MS); /* until they have spread over the workers */
+    for (size_t i = 0; r == 0 && i < sizeof beside / sizeof *beside; i++)
+        r = co_go(beside[i], NULL);
     return r;
 }
 

@@ -14,7 +14,7 @@
 struct death {
     int sig;
     int status;
-    char text[8192];
+    char text[64 * 1024];
 };
 
 static inline void run_child(struct death *death, void (*fn)(void))
