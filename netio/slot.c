@@ -382,6 +382,11 @@ int co__slot_release(int fd)
         /* acq_rel: as in co_close. */
     } while (!__atomic_compare_exchange_n(&slot->users, &users, (users | OUT) + CO__SLOT_USER, true,
                                           __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE /* as above */));
+    if (users < CO__SLOT_USER) { /* nobody is inside, and nobody enters any more */
+        slot->releaser = 0;
+        co__slot_leave(slot, 0);
+        return 0;
+    }
     co__source_hangup(&slot->read);
     co__source_hangup(&slot->write);
     return co_park_for("users of a descriptor to leave", slot, leave_and_sleep, slot,

@@ -36,8 +36,8 @@ CO_API CO_NODISCARD int co_adopt(int fd);
  * Takes an adopted descriptor out again without closing it. Who waits for it gets -ECANCELED; when
  * this returns, nobody is left.
  * Returns: 0; -EBADF if it is not in the table; -EBUSY if it was not adopted; -EPERM outside a
- *   coroutine. Suspends: until all have left, whatever cancel and deadline say. Threads:
- *   coroutines. Owns: fd is the caller's.
+ *   coroutine. Suspends: only until those inside have left, whatever cancel and deadline say.
+ *   Threads: coroutines. Owns: fd is the caller's.
  */
 CO_API int co_release(int fd);
 
