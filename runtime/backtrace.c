@@ -15,7 +15,7 @@
 #include <string.h>
 #include <ucontext.h>
 
-enum { WORD = sizeof(uintptr_t), NAME_SIZE = 40, LINE_SIZE = 512 };
+enum { WORD = sizeof(uintptr_t), LINE_SIZE = 512 };
 
 /* A stack is read while its coroutine may run or its frames may be poisoned: no sanitizer looks. */
 #define UNCHECKED __attribute__((noinline, no_sanitize("address", "thread")))
@@ -105,6 +105,29 @@ size_t co__backtrace(struct co__frame frame, uintptr_t low, uintptr_t high, uint
     return n;
 }
 
+size_t co__backtrace_saved(uintptr_t saved, uintptr_t low, uintptr_t high, co__read_word_fn *read,
+                           void *arg, uintptr_t *pc, size_t max)
+{
+    uintptr_t fp, at;
+    size_t n = 0;
+
+    if (high - saved < SAVED_PC + WORD || !read(arg, saved + SAVED_FP, &fp) ||
+        !read(arg, saved + SAVED_PC, &at))
+        return 0;
+    while (n < max) {
+        uintptr_t up;
+
+        pc[n] = plain(at);
+        if (n++ > 0)
+            pc[n - 1]--; /* as in co__frame_up */
+        if (fp % WORD != 0 || fp < low || fp >= high || high - fp < (uintptr_t)2 * WORD ||
+            !read(arg, fp, &up) || !read(arg, fp + WORD, &at) || at == 0)
+            break;
+        fp = up > fp ? up : 0;
+    }
+    return n;
+}
+
 /*
  * /proc/self/maps, line by line:  start-end perms offset device inode   path
  */
@@ -161,21 +184,14 @@ static uintptr_t read_hex(const char **at)
     return value;
 }
 
-/* One mapping of a file. */
-struct module {
-    uintptr_t start, end;
-    uintptr_t base; /* where the file begins */
-    bool readable;  /* there */
-    char name[NAME_SIZE];
-};
-
 /* Reads a line of maps; *module is the one before, of which the parts of a file share the base. */
-static void parse_line(const char *line, struct module *module)
+static void parse_line(const char *line, struct co__module *module)
 {
     const char *at = line;
     uintptr_t start = read_hex(&at);
     uintptr_t end = read_hex(&at);
     bool readable = *at == 'r';
+    bool executable = readable && at[1] != '\0' && at[2] == 'x';
     uintptr_t offset;
     const char *name;
 
@@ -185,20 +201,21 @@ static void parse_line(const char *line, struct module *module)
     offset = read_hex(&at);
     name = strrchr(at, '/');
     name = name ? name + 1 : "";
-    if (offset == 0 || strncmp(name, module->name, NAME_SIZE - 1) != 0) {
+    if (offset == 0 || strncmp(name, module->name, CO__MODULE_NAME - 1) != 0) {
         module->base = start - offset;
         module->readable = readable && offset == 0;
     }
     module->start = start;
     module->end = end;
-    for (size_t i = 0; i < NAME_SIZE - 1; i++) {
+    module->executable = executable;
+    for (size_t i = 0; i < CO__MODULE_NAME - 1; i++) {
         module->name[i] = *name;
         name += *name != '\0';
     }
 }
 
 /* What an address has more than addr2line(1) wants: nothing in a program that cannot be moved. */
-static uintptr_t bias_of(const struct module *module)
+static uintptr_t bias_of(const struct co__module *module)
 {
     const Elf64_Ehdr *header = (const Elf64_Ehdr *)module->base;
 
@@ -210,15 +227,48 @@ static uintptr_t bias_of(const struct module *module)
     return module->base;
 }
 
-/* Finds the modules of addresses; those of unknown ones have no name. */
-static void find_modules(const uintptr_t *pc, size_t count, struct module *ret_modules)
+void co__modules_load(struct co__modules *ret_modules)
 {
     struct reader in = {.fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC)};
-    struct module module = {0};
+    struct co__module module = {0};
+    char line[LINE_SIZE];
+
+    ret_modules->count = 0;
+    if (in.fd < 0)
+        return;
+    while (ret_modules->count < CO__MODULES_MAX && read_line(&in, line)) {
+        parse_line(line, &module);
+        if (!module.executable || module.name[0] == '\0')
+            continue;
+        module.bias = bias_of(&module);
+        ret_modules->of[ret_modules->count++] = module;
+    }
+    (void)close(in.fd);
+}
+
+void co__modules_text(struct co__text *text, const struct co__modules *modules, uintptr_t pc)
+{
+    uintptr_t bias = 0;
+
+    for (int i = 0; i < modules->count; i++) {
+        if (pc >= modules->of[i].start && pc < modules->of[i].end) {
+            co__text_str(text, modules->of[i].name);
+            co__text_str(text, "+");
+            bias = modules->of[i].bias;
+        }
+    }
+    co__text_hex(text, pc - bias);
+}
+
+/* Finds the modules of addresses; those of unknown ones have no name. */
+static void find_modules(const uintptr_t *pc, size_t count, struct co__module *ret_modules)
+{
+    struct reader in = {.fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC)};
+    struct co__module module = {0};
     char line[LINE_SIZE];
 
     for (size_t i = 0; i < count; i++)
-        ret_modules[i] = (struct module){0};
+        ret_modules[i] = (struct co__module){0};
     if (in.fd < 0)
         return;
     while (read_line(&in, line)) {
@@ -233,7 +283,7 @@ static void find_modules(const uintptr_t *pc, size_t count, struct module *ret_m
 
 void co__backtrace_text(struct co__text *text, const uintptr_t *pc, size_t count, size_t first)
 {
-    struct module modules[CO__BACKTRACE_MAX];
+    struct co__module modules[CO__BACKTRACE_MAX];
 
     if (count > CO__BACKTRACE_MAX)
         count = CO__BACKTRACE_MAX;

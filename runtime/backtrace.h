@@ -43,6 +43,16 @@ bool co__frame_up(struct co__frame *frame, uintptr_t low, uintptr_t high);
 size_t co__backtrace(struct co__frame frame, uintptr_t low, uintptr_t high, uintptr_t *pc,
                      size_t max);
 
+/* Reads a word of a stack, which may be gone. Returns: whether it could. */
+typedef bool co__read_word_fn(void *arg, uintptr_t at, uintptr_t *ret_word);
+
+/*
+ * co__backtrace of a parked coroutine with the stack [low, high), of which only `read` touches
+ * anything; `saved` is within.
+ */
+size_t co__backtrace_saved(uintptr_t saved, uintptr_t low, uintptr_t high, co__read_word_fn *read,
+                           void *arg, uintptr_t *pc, size_t max);
+
 enum { CO__BACKTRACE_MAX = 64 };
 
 /*
@@ -51,5 +61,25 @@ enum { CO__BACKTRACE_MAX = 64 };
  * the lines have plain addresses.
  */
 void co__backtrace_text(struct co__text *text, const uintptr_t *pc, size_t count, size_t first);
+
+enum { CO__MODULES_MAX = 64, CO__MODULE_NAME = 40 };
+
+/* What code is loaded: to name many addresses after one look at /proc/self/maps. */
+struct co__modules {
+    int count;
+    struct co__module {
+        uintptr_t start, end;
+        uintptr_t base; /* where the file begins */
+        uintptr_t bias; /* what an address has more than addr2line(1) wants */
+        bool readable;  /* at its base */
+        bool executable;
+        char name[CO__MODULE_NAME];
+    } of[CO__MODULES_MAX];
+};
+
+void co__modules_load(struct co__modules *ret_modules);
+
+/* Appends "module+0xOFFSET", or the plain address. */
+void co__modules_text(struct co__text *text, const struct co__modules *modules, uintptr_t pc);
 
 #endif

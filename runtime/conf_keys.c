@@ -28,9 +28,11 @@ const struct co_conf_key co_conf_runtime_keys[] = {
     {FIELD(grace), .type = CO_CONF_TIME, .fallback = "10s", .min = 0, .max = 24 * HOUR,
      .meaning = "time to finish after a stop, before coroutines are cancelled"},
     {FIELD(signals), .type = CO_CONF_BOOL, .fallback = "on",
-     .meaning = "SIGTERM and SIGINT stop the runtime"},
+     .meaning = "SIGTERM and SIGINT stop the runtime, SIGUSR1 lists its coroutines on stderr"},
     {FIELD(trace), .type = CO_CONF_BOOL, .fallback = "off",
      .meaning = "keep the last scheduling events of each worker, for reports"},
+    {FIELD(deadlock_report), .type = CO_CONF_TIME, .fallback = "1s", .min = 0, .max = HOUR,
+     .meaning = "report that all coroutines wait for each other after this long; 0: never"},
 };
 
 #define COUNT (sizeof co_conf_runtime_keys / sizeof co_conf_runtime_keys[0])

@@ -223,6 +223,16 @@ static int start_one(struct server *server, struct request *request)
     return r;
 }
 
+int co__offload_threads(void)
+{
+    int alive;
+
+    co_latch_take(&pool.latch);
+    alive = pool.alive;
+    co_latch_give(&pool.latch);
+    return alive;
+}
+
 /* ---- requests ---- */
 
 static int submit(struct request *request)

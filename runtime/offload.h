@@ -14,4 +14,7 @@ void co__offload_start(int max);
 /* Ends and joins its threads, for which nothing is left to do. Threads: as co__offload_start. */
 void co__offload_stop(void);
 
+/* Returns: how many threads it has. Threads: any. */
+int co__offload_threads(void);
+
 #endif

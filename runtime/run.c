@@ -4,6 +4,8 @@
 
 #include "conf.h"
 #include "cpus.h"
+#include "deadlock.h"
+#include "dump.h"
 #include "lookout.h"
 #include "offload.h"
 #include "outside.h"
@@ -25,7 +27,7 @@ enum { DRAIN_HOOKS = 8 };
 static void (*drain_hooks[DRAIN_HOOKS])(void);
 static _Atomic int drain_hook_count;
 static _Atomic int occupied; /* a runtime runs, or was given up */
-static struct sigaction old_term, old_int, old_pipe;
+static struct sigaction old_term, old_int, old_usr1, old_pipe;
 
 int co__on_drain(void (*fn)(void))
 {
@@ -154,8 +156,15 @@ static void on_signal(int number)
     }
 }
 
+static void on_list_signal(int number)
+{
+    (void)number;
+    co__dump_ask(); /* a futex(2) that cannot fail: errno stays as it is */
+}
+
 static void signals_on(void)
 {
+    struct sigaction list = {.sa_handler = on_list_signal, .sa_flags = SA_RESTART};
     struct sigaction stop = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
 
@@ -165,6 +174,7 @@ static void signals_on(void)
     if (co__rt.conf.signals) {
         (void)sigaction(SIGTERM, &stop, &old_term);
         (void)sigaction(SIGINT, &stop, &old_int);
+        (void)sigaction(SIGUSR1, &list, &old_usr1);
     }
 }
 
@@ -174,6 +184,7 @@ static void signals_off(void)
     if (co__rt.conf.signals) {
         (void)sigaction(SIGTERM, &old_term, NULL);
         (void)sigaction(SIGINT, &old_int, NULL);
+        (void)sigaction(SIGUSR1, &old_usr1, NULL);
     }
 }
 
@@ -276,6 +287,7 @@ static int prepare(const struct co_conf *conf)
     co_stats_reset();
     co__chaos_start();
     co__idle_start(&co__rt.idle, co__rt.count);
+    co__deadlock_start();
     co__lookout_start(co__clock_real());
     co__offload_start(co__rt.conf.offload_threads);
     if (co__rt.conf.trace && (r = co__trace_start(co__rt.count)) < 0)
@@ -325,7 +337,7 @@ static int threads_start(int *ret_started)
 
 /*
  * The watchdog sleeps in a raw futex(2), where ThreadSanitizer would hold a signal back for ever:
- * the workers take SIGTERM and SIGINT.
+ * the workers take SIGTERM, SIGINT and SIGUSR1.
  */
 static int watch(void)
 {
@@ -335,6 +347,7 @@ static int watch(void)
     (void)sigemptyset(&stop);
     (void)sigaddset(&stop, SIGTERM);
     (void)sigaddset(&stop, SIGINT);
+    (void)sigaddset(&stop, SIGUSR1);
     (void)pthread_sigmask(SIG_BLOCK, &stop, &before);
     r = co__watchdog();
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -54,6 +54,8 @@ static struct stat stats[CO_STAT_MAX] = {
                                   .help = "Stacks made without a guard page."},
     [CO__STAT_RESCUES] = {.name = "rescues",
                           .help = "Coroutines taken from a worker that did not come back."},
+    [CO__STAT_DEADLOCKS] = {.name = "deadlocks",
+                            .help = "Times that all coroutines waited for each other."},
 };
 
 static int count = CO__STAT_FIXED;

@@ -28,6 +28,7 @@ enum co__stat_id {
     CO__STAT_STALLS,          /* coroutines that computed for longer than stall_report */
     CO__STAT_STACK_UNGUARDED, /* stacks without a guard page */
     CO__STAT_RESCUES,         /* coroutines taken from a stalled worker */
+    CO__STAT_DEADLOCKS,       /* times that all coroutines waited for each other */
     CO__STAT_FIXED
 };
 

@@ -2,6 +2,8 @@
 /* watchdog.c - see watchdog.h. */
 #include "watchdog.h"
 
+#include "deadlock.h"
+#include "dump.h"
 #include "futex.h"
 #include "lookout.h"
 #include "park.h"
@@ -95,6 +97,11 @@ static bool compare(struct view *view, int64_t now, bool looked, bool *ret_quick
     return anything;
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Lets a tick pass, or less if the next look is due earlier. Returns: the time then. */
 static int64_t tick(bool quick)
 {
@@ -122,19 +129,27 @@ int co__watchdog(void)
         uint32_t counts;
         int64_t now;
         bool looked;
+        bool asked;
         int phase;
 
         co__idle_doze_off(&co__rt.idle);
         /* seq_cst: after dozing; see idle.h. It acquires co__rt.grace_at, too. */
         phase = atomic_load_explicit(&co__rt.phase, memory_order_seq_cst);
         busy |= co__idle_anyone_awake(&co__rt.idle, &counts);
+        asked = co__dump_asked();
         if (phase >= CO__DRAIN && phase != CO__STOP)
             until = mind_grace(phase);
-        co__idle_doze(&co__rt.idle, !busy && phase != CO__STOP && until >= 0, until);
+        until =
+            earlier(until, co__deadlock_watch(!busy && (phase == CO__RUN || phase == CO__CANCEL)));
+        co__idle_doze(&co__rt.idle, !busy && !asked && phase != CO__STOP && until >= 0, until);
         if (phase == CO__STOP)
             return 0;
-        if (until < 0)
+        if (until < 0) {
+            (void)co__dump(STDERR_FILENO, "corvid: giving up after twice the grace time\n");
             return -ETIME;
+        }
+        if (asked)
+            (void)co__dump(STDERR_FILENO, "");
         now = tick(quick);
         looked = co__lookout(now);
         busy = compare(&view, now, looked, &quick);

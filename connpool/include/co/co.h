@@ -17,6 +17,7 @@
 #include <co/event.h>
 #include <co/foreign.h>
 #include <co/group.h>
+#include <co/inspect.h>
 #include <co/latch.h>
 #include <co/listen.h>
 #include <co/mutex.h>

@@ -43,8 +43,10 @@ struct co_conf {
     int offload_threads;    /* threads for blocking calls */
     int64_t stall_report;   /* ns without a suspension until a coroutine is reported; 0: never */
     int64_t grace;          /* ns from co_stop until coroutines are cancelled */
-    int signals;            /* 1: SIGTERM and SIGINT stop the runtime */
+    int signals;            /* 1: SIGTERM and SIGINT stop the runtime, SIGUSR1 lists it */
     int trace;              /* 1: keep the last scheduling events of each worker (co/trace.h) */
+    /* ns for which all coroutines wait for each other until that is reported; 0: never */
+    int64_t deadlock_report;
 };
 
 /* What a key takes, and the C type of the field it sets. */

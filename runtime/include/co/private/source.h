@@ -99,6 +99,16 @@ int co__source_wait_any(struct co__source *const *sources, int count);
 int co__source_start(struct co__source *source, void (*begun)(struct co__source *source),
                      void (*fn)(void *arg, int why), void *arg);
 
+/*
+ * Which descriptor a source belongs to, and whether it is for writing: for reports. The address may
+ * be any.
+ * Returns: the descriptor, -1 if that cannot be told. Threads: any.
+ */
+typedef int co__source_fd_fn(const struct co__source *source, bool *ret_writes);
+
+/* Says how to find out. Threads: a constructor. */
+void co__source_fd_by(co__source_fd_fn *fn);
+
 /* If the source still names the ticket's park, it names nobody. Threads: the woken coroutine. */
 void co__source_clear(struct co__source *source, uint64_t ticket);
 
