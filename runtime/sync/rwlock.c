@@ -1,13 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rwlock.c - all under the latch. Invariant: if somebody waits, the first of them could not be
- * admitted. So nobody who comes is admitted while the list is not empty.
+ * rwlock.c - a word that says who holds it, and whether somebody may wait; a list under the latch.
+ *
+ *   read      by CAS, if neither WRITER nor WAITED: READER is added
+ *   write     by CAS, from 0 to WRITER
+ *   wait      WAITED is set, and the waiter linked, under one hold of the latch
+ *   unlock    by CAS, if WAITED is not set, or other readers stay
+ *   last out  and WAITED: under the latch those who are next are admitted, and with them the word
+ *             is written anew, while nobody else can change it. If nobody is left to be admitted
+ *             only WAITED goes; the rest from the top, without the latch
+ *   gives up  who was interrupted admits, under the latch, readers that it has kept out
+ *
+ * Invariant, under the latch: while the list is not empty, WAITED is set, somebody holds the lock,
+ * and the first of the list could not be admitted. So nobody overtakes those who wait.
+ * The lock is made free by the last access to it, never before the latch is given: whoever has it
+ * next may end it at once.
  */
 #include <co/rwlock.h>
 
 #include <co/assert.h>
 
-enum { READ, WRITE, WRITER = -1 };
+enum { WRITER = 1, WAITED = 2, READER = 4 };
 
 void co_rwlock_init(struct co_rwlock *lock)
 {
@@ -16,82 +29,153 @@ void co_rwlock_init(struct co_rwlock *lock)
 
 void co_rwlock_done(struct co_rwlock *lock)
 {
-    CO_ASSERT(!lock || (lock->readers == 0 && !lock->waiters.head));
+    CO_ASSERT(!lock || (lock->word / READER == 0 && !(lock->word & WRITER) && !lock->waiters.head));
     (void)lock;
 }
 
-static bool admit(struct co_rwlock *lock, uint64_t want)
+/* want: WRITER or READER. Whether it goes together with those who hold the lock. */
+static bool fits(uint32_t word, uint64_t want)
 {
-    if (want == WRITE ? lock->readers != 0 : lock->readers < 0)
-        return false;
-    lock->readers = want == WRITE ? WRITER : lock->readers + 1;
-    return true;
+    return want == WRITER ? (word & ~(uint32_t)WAITED) == 0 : !(word & WRITER);
 }
 
+/* Under the latch. */
 static int try_it(void *obj, struct co_waiter *waiter)
 {
     struct co_rwlock *lock = obj;
+    /* relaxed: the CAS decides. */
+    uint32_t word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
+    uint32_t next;
+    bool taken;
 
-    return !lock->waiters.head && admit(lock, waiter->want);
+    do {
+        taken = !lock->waiters.head && fits(word, waiter->want);
+        next = taken ? (word & ~(uint32_t)WAITED) + (uint32_t)waiter->want : word | WAITED;
+        /* acquire pairs with the release of an unlock; a failure is another try (relaxed). */
+    } while (!__atomic_compare_exchange_n(&lock->word, &word, next, true, __ATOMIC_ACQUIRE,
+                                          __ATOMIC_RELAXED));
+    return taken;
+}
+
+/* Under the latch. Claims from the front as far as it goes. Returns: those who hold it then. */
+static uint32_t admit(struct co_rwlock *lock, uint32_t holders, struct co_claimed *admitted)
+{
+    struct co_waiter *first;
+
+    while ((first = lock->waiters.head) && fits(holders, first->want)) {
+        uint32_t want = (uint32_t)first->want;
+
+        if (co_waitlist_claim_into(&lock->waiters, 0, admitted))
+            holders += want;
+    }
+    return holders;
 }
 
 /*
- * Admits from the front as far as it goes. The latch is taken by the caller and given here; then
- * the lock is not touched any more, because those who were admitted may end it.
+ * For who holds it alone, by `mine`, and saw WAITED. Returns: false if that is not so any more, or
+ * there was nobody to admit; then the lock is still the caller's too, and without WAITED if alone.
  */
-static void admit_next(struct co_rwlock *lock)
+static bool hand_over(struct co_rwlock *lock, uint32_t mine)
 {
     struct co_claimed admitted = {0};
+    uint32_t word;
 
-    for (;;) {
-        struct co_waiter *first = lock->waiters.head;
-        int32_t before = lock->readers;
+    co_latch_take(&lock->latch);
+    /* acquire: pairs with the unlocks of other readers; who is admitted comes after them all. */
+    word = __atomic_load_n(&lock->word, __ATOMIC_ACQUIRE);
+    if (word == (mine | WAITED)) { /* else somebody who gave up has admitted readers */
+        uint32_t next = admit(lock, 0, &admitted);
 
-        if (!first || !admit(lock, first->want))
-            break;
-        if (!co_waitlist_claim_into(&lock->waiters, 0, &admitted))
-            lock->readers = before; /* it has gone: the next one, then */
+        if (!admitted.first)
+            next = mine;
+        else if (lock->waiters.head)
+            next |= WAITED;
+        /* release: who joins the admitted readers by CAS sees what was written under the lock. */
+        __atomic_store_n(&lock->word, next, __ATOMIC_RELEASE);
     }
+    co_latch_give(&lock->latch);
+    co_waitlist_finish(&admitted);
+    return admitted.first;
+}
+
+/* A writer that gave up may have been all that kept readers out. */
+static void admit_readers(struct co_rwlock *lock)
+{
+    struct co_claimed admitted = {0};
+    uint32_t holders;
+
+    co_latch_take(&lock->latch);
+    /* relaxed: where somebody waits, holders can only go, and not the last one. */
+    holders = __atomic_load_n(&lock->word, __ATOMIC_RELAXED) & ~(uint32_t)WAITED;
+    if (holders > 0) /* relaxed: the admitted come after the writer whom these readers followed */
+        __atomic_fetch_add(&lock->word, admit(lock, holders, &admitted) - holders,
+                           __ATOMIC_RELAXED);
     co_latch_give(&lock->latch);
     co_waitlist_finish(&admitted);
 }
 
-static int take(struct co_rwlock *lock, uint64_t want)
+static int wait_for(struct co_rwlock *lock, uint64_t want)
 {
     struct co_waiter waiter = {.want = want};
-    int r = co_check();
+    int r =
+        co_waitlist_park_for(want == WRITER ? "rwlock to write" : "rwlock to read", &lock->waiters,
+                             &lock->latch, &waiter, try_it, lock, CO_PARK_INSIDE);
 
     if (r < 0)
-        return r;
-    co_latch_take(&lock->latch);
-    r = try_it(lock, &waiter);
-    co_latch_give(&lock->latch);
-    if (r)
-        return 0;
-    r = co_waitlist_park_for(want == WRITE ? "rwlock to write" : "rwlock to read", &lock->waiters,
-                             &lock->latch, &waiter, try_it, lock, CO_PARK_INSIDE);
-    if (r < 0) {
-        /* A writer that gives up may have been all that kept readers out. */
-        co_latch_take(&lock->latch);
-        admit_next(lock);
-    }
+        admit_readers(lock);
     return r;
 }
 
 int co_rwlock_read(struct co_rwlock *lock)
 {
-    return take(lock, READ);
+    uint32_t word;
+    int r = co_check();
+
+    if (r < 0)
+        return r;
+    /* relaxed: the CAS decides. */
+    word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
+    do {
+        if (word & (WRITER | WAITED))
+            return wait_for(lock, READER);
+        /* acquire pairs with the release of an unlock; a failure is another try (relaxed). */
+    } while (!__atomic_compare_exchange_n(&lock->word, &word, word + READER, true, __ATOMIC_ACQUIRE,
+                                          __ATOMIC_RELAXED));
+    return 0;
 }
 
 int co_rwlock_write(struct co_rwlock *lock)
 {
-    return take(lock, WRITE);
+    uint32_t none = 0;
+    int r = co_check();
+
+    if (r < 0)
+        return r;
+    /* acquire pairs with the release of an unlock; a failure is answered by waiting (relaxed). */
+    if (__atomic_compare_exchange_n(&lock->word, &none, WRITER, false, __ATOMIC_ACQUIRE,
+                                    __ATOMIC_RELAXED))
+        return 0;
+    return wait_for(lock, WRITER);
 }
 
 void co_rwlock_unlock(struct co_rwlock *lock)
 {
-    co_latch_take(&lock->latch);
-    CO_ASSERT(lock->readers != 0);
-    lock->readers = lock->readers == WRITER ? 0 : lock->readers - 1;
-    admit_next(lock);
+    /* relaxed: the CAS decides, or what is done under the latch. */
+    uint32_t word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
+
+    for (;;) {
+        uint32_t mine = word & WRITER ? WRITER : READER;
+
+        CO_ASSERT(word >= READER || (word & WRITER));
+        if (word == (mine | WAITED)) {
+            if (hand_over(lock, mine))
+                return;
+            word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED /* as above */);
+            continue;
+        }
+        /* release: what was done under the lock is seen by the next one's acquire. */
+        if (__atomic_compare_exchange_n(&lock->word, &word, word - mine, true, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED /* another try */))
+            return;
+    }
 }

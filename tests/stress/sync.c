@@ -120,7 +120,7 @@ static int one_round(uint32_t number)
     }
     primitives_check(&world->p);
     if (co_wait_group_wait(&world->joined) != 0)
-        fail("wait group", world->joined.count, 0);
+        fail("wait group", (int64_t)world->joined.word, 0);
     co_wait_group_done(&world->joined);
     primitives_end(&world->p);
     free(jobs);

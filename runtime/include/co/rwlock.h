@@ -15,7 +15,7 @@ extern "C" {
 /* The fields are the library's; = {0} is an unlocked lock. */
 struct co_rwlock {
     struct co_latch latch;
-    int32_t readers; /* who hold it; -1: a writer does */
+    uint32_t word; /* who holds it, and whether somebody may wait */
     struct co_waitlist waiters;
 };
 

@@ -12,7 +12,7 @@ extern "C" {
 /* The fields are the library's; = {0} has nothing to wait for. */
 struct co_wait_group {
     struct co_latch latch;
-    int64_t count;
+    uint64_t word; /* the count, and whether somebody may wait */
     struct co_waitlist waiters;
 };
 
