@@ -9,7 +9,7 @@
  *   short      UNITS coroutines of a unit each, started on one worker.
  *
  * The latter three run UNITS units as well, and print "seconds", "steals" and "stolen". A unit is a
- * chain of multiplications of some 30 us that touches no memory.
+ * chain of multiplications of some 50 us that touches no memory.
  *
  * usage: stealing calibrate UNITS
  *        stealing balanced|long|short UNITS on|off
@@ -24,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS = 20000, LONG = 64 };
+enum { STEPS = 40000, LONG = 64 };
 
 static _Noreturn void die(const char *what, int err)
 {

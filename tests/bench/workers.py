@@ -123,8 +123,8 @@ def benches(kit):
 
         def add_options(self, parser):
             parser.set_defaults(rounds=11)
-            parser.add_argument('--units', type=kit.positive, default=40000,
-                                help='of work in each measurement, some 25 us each (40000)')
+            parser.add_argument('--units', type=kit.positive, default=20000,
+                                help='of work in each measurement, some 50 us each (20000)')
             parser.add_argument('--tries', type=kit.positive, default=100,
                                 help='rounds at most, with those thrown away (100)')
 
