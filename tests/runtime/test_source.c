@@ -203,3 +203,80 @@ Test(source, no_event_is_lost_between_looking_and_waiting)
     total = fewer(100000);
     run_on(2, receive_all, NULL);
 }
+
+/* ---- several at once ---- */
+
+enum { SEVERAL = 4 };
+
+static struct co__source several[SEVERAL];
+static struct co__source *all[SEVERAL];
+static _Atomic int any_ended, any_result;
+
+static void wait_for_any(void *arg)
+{
+    (void)arg;
+    atomic_store(&any_result, co__source_wait_any(all, SEVERAL));
+    atomic_fetch_add(&any_ended, 1);
+}
+
+static unsigned state_of(int i)
+{
+    /* acquire: pairs with the steps of who waits. */
+    return __atomic_load_n(&several[i].word, __ATOMIC_ACQUIRE) & CO__SOURCE_STATE;
+}
+
+static void until_all_name_him(void)
+{
+    for (int i = 0; i < SEVERAL; i++) {
+        while (state_of(i) != CO__SOURCE_WAITER)
+            (void)co_yield();
+    }
+}
+
+static int wait_for_one_of_several(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < SEVERAL; i++) {
+        all[i] = &several[i];
+        co__source_reset(all[i], 1);
+    }
+    for (int i = 0; i < SEVERAL; i++) {
+        atomic_store(&any_ended, 0);
+        start(wait_for_any, NULL);
+        until_all_name_him();
+        co__source_deliver(&several[i], 1, 0);
+        if (i > 0)
+            co__source_deliver(&several[0], 1, 0); /* perhaps too late, but kept */
+        until(&any_ended, 1);
+        CHECK(atomic_load(&any_result) == 0);
+        for (int j = 0; j < SEVERAL; j++) /* he has taken his name back everywhere */
+            CHECK(state_of(j) == (j == i || j == 0 ? CO__SOURCE_READY : CO__SOURCE_NIL));
+        CHECK(co__source_wait_any(all, SEVERAL) == 0); /* what is ready is not waited for */
+        for (int j = 0; j < SEVERAL; j++) {
+            CHECK(state_of(j) == (j == i || j == 0 ? CO__SOURCE_READY : CO__SOURCE_NIL));
+            (void)co__source_consume(&several[j]);
+        }
+    }
+    {
+        CO_DEADLINE(2 * CO_MS);
+        CHECK(co__source_wait_any(all, SEVERAL) == -ETIMEDOUT);
+    }
+    for (int j = 0; j < SEVERAL; j++)
+        CHECK(state_of(j) == CO__SOURCE_NIL && several[j].word >> 12 == 0);
+    atomic_store(&any_ended, 0);
+    start(wait_for_any, NULL);
+    until_all_name_him();
+    co__source_hangup(&several[2]);
+    until(&any_ended, 1);
+    CHECK(atomic_load(&any_result) == -ECANCELED);
+    for (int j = 0; j < SEVERAL; j++)
+        CHECK(state_of(j) == CO__SOURCE_NIL);
+    return 0;
+}
+
+Test(source, one_of_several_wakes_who_waits_for_all_and_none_names_him_afterwards)
+{
+    run_on(1, wait_for_one_of_several, NULL);
+    run_on(4, wait_for_one_of_several, NULL);
+    cr_assert_eq(co__source_wait_any(all, SEVERAL), -EPERM);
+}
