@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sched_sync.c - lines about the primitives.
+ * sched_sync.c - lines about the primitives. Those about the mutex use CO_LOCK, which nothing
+ * interrupts, as the peers' locks are.
  *
  *   mutex      lock and unlock, nobody else there
  *   mutexwait  eight coroutines, who has the mutex yields before it unlocks: everybody waits
@@ -45,8 +46,7 @@ static void run_mutex(long count)
     struct co_mutex mutex = {0};
 
     for (long i = 0; i < count; i++) {
-        bench_must("co_mutex_lock", co_mutex_lock(&mutex));
-        co_mutex_unlock(&mutex);
+        CO_LOCK(&mutex);
     }
 }
 
@@ -56,11 +56,10 @@ static void lock_many(int index, void *arg)
 
     (void)index;
     for (long i = 0; i < shared->each; i++) {
-        bench_must("co_mutex_lock", co_mutex_lock(&shared->mutex));
+        CO_LOCK(&shared->mutex);
         shared->number++;
         if (shared->yields)
             (void)co_yield();
-        co_mutex_unlock(&shared->mutex);
     }
 }
 
