@@ -58,7 +58,7 @@ static void fill_in(const struct blackhole *hole)
 static struct co_addr closed_address(const char *host)
 {
     char text[64];
-    struct co_addr addr;
+    struct co_addr addr = {0};
     int lfd;
 
     (void)snprintf(text, sizeof text, "%s:0", host);
