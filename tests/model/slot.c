@@ -96,6 +96,11 @@ void co__fd_close_by(int (*close_fd)(int fd))
     (void)close_fd;
 }
 
+void co__source_fd_by(co__source_fd_fn *fn)
+{
+    (void)fn;
+}
+
 int co__on_drain(void (*fn)(void))
 {
     (void)fn;
