@@ -223,7 +223,7 @@ int co_serve(int lfd, co_conn_fn *fn, void *arg)
         return r == -ECANCELED ? 0 : r;
     if (count == 1 || !per_worker(lfd))
         return serve(lfd, fn, arg);
-    siblings = malloc((size_t)count * sizeof *siblings);
+    siblings = calloc((size_t)count, sizeof *siblings);
     if (!siblings)
         return -ENOMEM;
     for (int i = 0; i < count; i++)

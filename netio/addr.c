@@ -156,7 +156,7 @@ static void print_unix(const struct co_addr *addr, char *buf)
     size_t len = name_length(addr);
     char *to = buf + 5;
 
-    memcpy(buf, "unix:", 5);
+    memcpy(buf, "unix:", 6);
     if (len == 0)
         *to++ = '@';
     for (size_t i = 0; i < len; i++) {
@@ -164,7 +164,9 @@ static void print_unix(const struct co_addr *addr, char *buf)
 
         if (i == 0 && c == '\0')
             c = '@';
-        *to++ = (unsigned char)c < ' ' || c == 0x7f ? '?' : c;
+        if ((unsigned char)c < ' ' || c == 0x7f)
+            c = '?';
+        *to++ = c;
     }
     *to = '\0';
 }

@@ -109,7 +109,7 @@ static int take_inherited(const char *which)
 
 int co_datagram_bind(const struct co_datagram_opts *opts, const char *address)
 {
-    struct co_addr addr;
+    struct co_addr addr = {.len = 0};
     int r = co_check();
 
     if (r < 0)
@@ -122,7 +122,7 @@ int co_datagram_bind(const struct co_datagram_opts *opts, const char *address)
 
 int co_datagram_connect(const struct co_datagram_opts *opts, const char *local, const char *address)
 {
-    struct co_addr own, peer;
+    struct co_addr own = {.len = 0}, peer = {.len = 0};
     int r = co_check();
 
     if (r == 0)

@@ -85,6 +85,8 @@ static int take_in(int fd, int worker, const struct co_listen_opts *opts)
     }
     if (slot)
         co__slot_leave(slot, 0);
+    else
+        free(kept);
     return fd;
 }
 
@@ -110,7 +112,7 @@ int co_listen_with(const struct co_listen_opts *opts, const char *address)
 {
     static const struct co_listen_opts defaults;
     struct co__endpoint endpoint;
-    struct co_addr addrs[CO_ADDRS_MAX];
+    struct co_addr addrs[CO_ADDRS_MAX] = {{.len = 0}};
     int r = co_check();
 
     if (r < 0)

@@ -198,7 +198,7 @@ int main(int argc, char *argv[])
     }
     co_conf_init(&conf);
     conf.threads = 2;
-    conf.stack_size = 256 * 1024; /* libcurl, and a TLS library beneath it, take what they need */
+    conf.stack_size = (int64_t)256 * 1024; /* for libcurl and what is beneath it */
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return 1;
     r = co_run_with(&conf, first, &words);

@@ -39,7 +39,7 @@ static void pass(int fds[COUNT])
 
 static int port_of(int fd)
 {
-    struct sockaddr_in addr;
+    struct sockaddr_in addr = {.sin_family = AF_UNSPEC};
     socklen_t len = sizeof addr;
 
     return getsockname(fd, (struct sockaddr *)(void *)&addr, &len) == 0 ? ntohs(addr.sin_port) : -1;
