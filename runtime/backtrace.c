@@ -105,14 +105,14 @@ size_t co__backtrace(struct co__frame frame, uintptr_t low, uintptr_t high, uint
     return n;
 }
 
-size_t co__backtrace_saved(uintptr_t saved, uintptr_t low, uintptr_t high, co__read_word_fn *read,
-                           void *arg, uintptr_t *pc, size_t max)
+size_t co__backtrace_saved(uintptr_t saved, const struct co__stack_view *stack, uintptr_t *pc,
+                           size_t max)
 {
     uintptr_t fp, at;
     size_t n = 0;
 
-    if (high - saved < SAVED_PC + WORD || !read(arg, saved + SAVED_FP, &fp) ||
-        !read(arg, saved + SAVED_PC, &at))
+    if (stack->high - saved < SAVED_PC + WORD || !stack->read(stack->arg, saved + SAVED_FP, &fp) ||
+        !stack->read(stack->arg, saved + SAVED_PC, &at))
         return 0;
     while (n < max) {
         uintptr_t up;
@@ -120,8 +120,9 @@ size_t co__backtrace_saved(uintptr_t saved, uintptr_t low, uintptr_t high, co__r
         pc[n] = plain(at);
         if (n++ > 0)
             pc[n - 1]--; /* as in co__frame_up */
-        if (fp % WORD != 0 || fp < low || fp >= high || high - fp < (uintptr_t)2 * WORD ||
-            !read(arg, fp, &up) || !read(arg, fp + WORD, &at) || at == 0)
+        if (fp % WORD != 0 || fp < stack->low || fp >= stack->high ||
+            stack->high - fp < (uintptr_t)2 * WORD || !stack->read(stack->arg, fp, &up) ||
+            !stack->read(stack->arg, fp + WORD, &at) || at == 0)
             break;
         fp = up > fp ? up : 0;
     }

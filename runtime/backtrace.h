@@ -43,15 +43,17 @@ bool co__frame_up(struct co__frame *frame, uintptr_t low, uintptr_t high);
 size_t co__backtrace(struct co__frame frame, uintptr_t low, uintptr_t high, uintptr_t *pc,
                      size_t max);
 
-/* Reads a word of a stack, which may be gone. Returns: whether it could. */
-typedef bool co__read_word_fn(void *arg, uintptr_t at, uintptr_t *ret_word);
+/* The stack [low, high), of which only `read` touches anything, as it may be gone. */
+struct co__stack_view {
+    uintptr_t low, high;
+    /* Returns: whether it could. */
+    bool (*read)(void *arg, uintptr_t at, uintptr_t *ret_word);
+    void *arg;
+};
 
-/*
- * co__backtrace of a parked coroutine with the stack [low, high), of which only `read` touches
- * anything; `saved` is within.
- */
-size_t co__backtrace_saved(uintptr_t saved, uintptr_t low, uintptr_t high, co__read_word_fn *read,
-                           void *arg, uintptr_t *pc, size_t max);
+/* co__backtrace of a coroutine that is parked on that stack; `saved` lies in it. */
+size_t co__backtrace_saved(uintptr_t saved, const struct co__stack_view *stack, uintptr_t *pc,
+                           size_t max);
 
 enum { CO__BACKTRACE_MAX = 64 };
 

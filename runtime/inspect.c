@@ -153,14 +153,14 @@ static bool is_still(const struct co__coro *co, uint64_t word)
 static void walk(const struct sight *sight, struct co_info *info)
 {
     struct window window;
+    struct co__stack_view stack = {
+        .low = sight->low, .high = sight->low + sight->size, .read = read_word, .arg = &window};
 
     window.steady = sight->steady;
-    window.high = sight->low + sight->size;
+    window.high = stack.high;
     window.at = window.size = 0;
-    if (sight->saved < sight->low || sight->saved >= window.high)
-        return;
-    info->frames = (int)co__backtrace_saved(sight->saved, sight->low, window.high, read_word,
-                                            &window, info->pc, CO_INFO_FRAMES);
+    if (sight->saved >= stack.low && sight->saved < stack.high)
+        info->frames = (int)co__backtrace_saved(sight->saved, &stack, info->pc, CO_INFO_FRAMES);
 }
 
 static int on_worker(uint32_t index)

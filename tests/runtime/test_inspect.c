@@ -47,7 +47,7 @@ static bool seen(const char *name, struct co_info *ret_info)
 /* Lets others run until that one is in that state. */
 static struct co_info await(const char *name, enum co_state state)
 {
-    struct co_info info;
+    struct co_info info = {0};
 
     while (!seen(name, &info) || info.state != state)
         (void)co_yield();
@@ -79,7 +79,7 @@ static void let_go(int count)
 
 static int look_at_myself(void *arg)
 {
-    struct co_info info;
+    struct co_info info = {0};
 
     (void)arg;
     CHECK(!seen("nobody", &info));
@@ -101,7 +101,7 @@ Test(inspect, a_parked_one_is_shown_with_what_it_waits_for)
 
 static void show_myself(void *arg)
 {
-    struct co_info info;
+    struct co_info info = {0};
 
     CO_DEADLINE(100 * CO_SEC);
     CHECK(seen("self", &info));
