@@ -6,7 +6,11 @@
 #include "trace.h"
 #include "vigil.h"
 #include <co/private/clock.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* A turn of a thread that is not on a CPU counts as stuck after this long. */
 #define BLOCKED (5 * CO_MS)
@@ -14,9 +18,9 @@
 /* What was seen of a worker last. */
 struct sight {
     uint32_t turn;
-    int64_t since; /* when this turn was first seen */
-    int64_t cpu;   /* the thread's CPU time then */
-    bool reported; /* this stall */
+    int64_t since;     /* when this turn was first seen */
+    int64_t cpu;       /* the thread's CPU time then */
+    int64_t report_at; /* this stall, if it still lasts then; never: it was reported */
 };
 
 static struct {
@@ -56,6 +60,50 @@ static bool keeps_waiting(const struct sight *sight, int64_t now, int64_t cpu)
     return spent >= BLOCKED || (spent >= CO__LOOKOUT_EVERY && cpu - sight->cpu >= spent / 2);
 }
 
+/*
+ * Whether a worker's thread is ready to run and only waits for a CPU (proc(5), stat: the letter
+ * after the name in parentheses). Whether it sleeps in a system call instead, its CPU time does not
+ * tell.
+ */
+static bool waits_for_cpu(const struct co__worker *w)
+{
+    char path[64], text[128];
+    char *name_end;
+    ssize_t n;
+    int fd;
+
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)w->tid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    n = read(fd, text, sizeof text - 1);
+    (void)close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    name_end = strrchr(text, ')');
+    return name_end && strncmp(name_end, ") R", 3) == 0;
+}
+
+/*
+ * Reports a stall that has lasted for `stall_report`, once. A thread that has hardly run meanwhile
+ * and wants to is the kernel's doing, and no report: what it looks like is seen again later.
+ */
+static void report(const struct co__worker *w, struct sight *sight, int64_t now, int64_t cpu)
+{
+    int64_t spent = now - sight->since;
+
+    if (co__rt.conf.stall_report <= 0 || spent < co__rt.conf.stall_report || now < sight->report_at)
+        return;
+    if (cpu - sight->cpu < spent / 2 && waits_for_cpu(w)) {
+        sight->report_at = now + co__rt.conf.stall_report;
+        return;
+    }
+    sight->report_at = CO_NEVER;
+    co_stat_add(CO__STAT_STALLS, 1);
+    /* relaxed: a hint, who it may have been. */
+    CO__TRACE(NULL, stall, atomic_load_explicit(&w->running, memory_order_relaxed), spent / CO_MS);
+    co__stall_report(w, sight->since, false);
+}
+
 /* Returns: whether somebody has to come to it. */
 static bool look_at(struct co__worker *w, struct sight *sight, int64_t now)
 {
@@ -73,15 +121,8 @@ static bool look_at(struct co__worker *w, struct sight *sight, int64_t now)
         atomic_store_explicit(&w->stuck, verdict, memory_order_relaxed /* as above */);
         atomic_fetch_add_explicit(&co__rt.stuck, (verdict != 0) - (was != 0), memory_order_relaxed);
     }
-    if (stuck && !sight->reported && co__rt.conf.stall_report > 0 &&
-        now - sight->since >= co__rt.conf.stall_report) {
-        sight->reported = true;
-        co_stat_add(CO__STAT_STALLS, 1);
-        /* relaxed: a hint, who it may have been. */
-        CO__TRACE(NULL, stall, atomic_load_explicit(&w->running, memory_order_relaxed),
-                  (now - sight->since) / CO_MS);
-        co__stall_report(w, sight->since, false);
-    }
+    if (stuck)
+        report(w, sight, now, cpu);
     return stuck && co__vigil_wanted(w, now);
 }
 

@@ -11,8 +11,8 @@
  *     and epoll;
  *   then sleep, on the own epoll, which ends at once if it has something.
  * However much work there is, every 61 turns or 200 microseconds the worker looks outside first:
- * injector, epoll, timers, inbox, each millisecond libuv. So every ready coroutine runs within a
- * bounded number of turns.
+ * injector, timers, inbox, epoll (not after each 61 of very short turns), each millisecond libuv. So
+ * every ready coroutine runs within a bounded number of turns.
  */
 #include "worker.h"
 
@@ -24,14 +24,17 @@
 #include "vigil.h"
 #include <co/private/chaos.h>
 #include <co/private/clock.h>
+#include <unistd.h>
 
 enum {
     BUDGET = 128,       /* calls a coroutine may make before it yields */
     LIFO_RUN = 3,       /* an eagerly used LIFO slot starves the deque */
     INTERVAL = 61,      /* turns between two looks outside, at most */
+    POLL_INTERVAL = 8,  /* looks between two at the epoll, at most */
     INJECTED_MAX = 128, /* taken from the injector at once, at most: half of a deque */
 };
 #define LOOK_EVERY (200 * CO_US)
+#define POLL_EVERY (10 * CO_US) /* a system call costs as much as ten short turns */
 #define SETTLE     (20 * CO_MS)
 #define UV_EVERY   (1 * CO_MS)
 /*
@@ -298,9 +301,14 @@ static void measure_turns(struct co__worker *w)
 static void look(struct co__worker *w)
 {
     struct epoll_event events[CO__POLL_BATCH];
-    int n = co__poll_wait(w, events, 0);
+    int n = 0;
 
     measure_turns(w);
+    if (w->clock - w->polled >= POLL_EVERY || --w->poll_countdown <= 0) {
+        w->polled = w->clock;
+        w->poll_countdown = POLL_INTERVAL;
+        n = co__poll_wait(w, events, 0);
+    }
     if (n > 0) {
         CO__TRACE(w, poll, 0, n);
         co__poll_dispatch(w, events, n);
@@ -652,6 +660,7 @@ static void nap(struct co__worker *w)
 
 void co__worker_main(struct co__worker *w)
 {
+    w->tid = gettid();
     co__worker_set(w);
     co__context_thread(&w->context);
     set_state(w, CO__RUNNING);

@@ -41,6 +41,8 @@ struct co__worker {
     int64_t uv_ran; /* when the libuv loop ran last */
     int64_t live;   /* coroutines started less ended here, not yet told to the runtime */
     int64_t *stats;
+    int64_t polled;     /* when it looked at the epoll last */
+    int poll_countdown; /* looks until it looks at the epoll, however little time has passed */
     uint32_t random;
     uint32_t measured_turn; /* the turn when the clock was read last */
     struct co__stack_cache stacks;
@@ -50,6 +52,7 @@ struct co__worker {
     int wake_fd;
     uv_loop_t loop;
     pthread_t thread;
+    pid_t tid;
     struct co__queue local; /* pinned here and ready; the owner's alone */
 
     /* Everybody's. */
