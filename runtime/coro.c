@@ -8,6 +8,8 @@
  */
 #include "coro.h"
 
+#include "fork.h"
+#include "local.h"
 #include "worker.h"
 #include <co/assert.h>
 #include <co/private/chaos.h>
@@ -205,7 +207,8 @@ struct co__coro *co__coro_take(struct co__worker *w, int *ret_err)
     co->deadline = CO_NEVER;
     co->grace = false;
     co->pins = 0;
-    co->name = NULL;
+    co->nosuspend = 0;
+    co__name(co, NULL);
     co->alive = true;
     /*
      * seq_cst: before the caller's look at the phase; against "phase, then everybody's flag" of
@@ -301,7 +304,10 @@ static void entry(void *data)
         call_when(co);
         break;
     }
+    co__locals_end(co);
     w = co__worker(); /* not the one of the first run, perhaps */
+    if (!w)
+        co__fork_returned();
     w->action = CO__ACTION_END;
     co__context_leave(&co->context, &w->context, NULL);
 }

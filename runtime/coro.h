@@ -22,6 +22,7 @@
 #include "context.h"
 #include "stack.h"
 #include "timer.h"
+#include <co/assert.h>
 #include <co/latch.h>
 #include <co/park.h>
 #include <co/task.h>
@@ -45,6 +46,7 @@ enum co__entry_kind {
 };
 
 struct co__source;
+struct co__locals;
 
 struct co__entry {
     union {
@@ -82,9 +84,11 @@ struct co__coro {
     bool alive;                 /* between start and end; for reports, read without care */
     uint16_t pins;              /* depth of co_pin, plus one if it was started pinned */
     uint16_t home;              /* the worker it is pinned to, while pins > 0 */
+    uint16_t nosuspend;         /* depth of co_nosuspend_open */
     struct co__timer timer;
     struct co__entry entry;
-    const char *name;
+    _Atomic(const char *) name; /* of the running coroutine's choice; reports read it any time */
+    struct co__locals *locals;  /* NULL while there are none */
     /* What the park is for, and since when; for reports, which check the word around their look. */
     const char *what;
     const void *object;
@@ -110,7 +114,25 @@ static inline co_ticket co__ticket(const struct co__coro *co, uint64_t word)
     return (uint64_t)co->index << 36 | ((word >> CO__SEQ_SHIFT) & CO__TICKET_SEQ);
 }
 
+/* Names a coroutine. */
+static inline void co__name(struct co__coro *co, const char *name)
+{
+    /* relaxed: who names one while it is looked at sees to it that both names are good. */
+    atomic_store_explicit(&co->name, name, memory_order_relaxed);
+}
+
 struct co__worker;
+
+/* What every call that may suspend asserts, in debug builds: that it is not within CO_NOSUSPEND. */
+static inline void co__may_suspend(const struct co__coro *co)
+{
+#ifndef NDEBUG
+    if (co->nosuspend > 0)
+        co_assert_failed("nothing suspends within CO_NOSUSPEND", __FILE__, __LINE__);
+#else
+    (void)co;
+#endif
+}
 
 /* Sets up the first run on co->stack. */
 void co__coro_enter(struct co__coro *co);

@@ -16,6 +16,7 @@
  */
 #include <co/group.h>
 
+#include "local.h"
 #include "outside.h"
 #include "park.h"
 #include "run.h"
@@ -70,8 +71,10 @@ static void leave(struct co__member *member, int result)
 static void member_main(void *arg)
 {
     struct co__member *member = room(arg);
+    int result = member->fn(member->arg);
 
-    leave(member, member->fn(member->arg));
+    co__locals_end(member->co); /* what they refer to may go with the group */
+    leave(member, result);
 }
 
 /* Returns: 0, or -ECANCELED and nothing is linked. */

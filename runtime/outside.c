@@ -40,3 +40,9 @@ void co__outside_close(void)
     while (atomic_load_explicit(&inside, memory_order_seq_cst) > 0)
         (void)sched_yield();
 }
+
+bool co__outside_shut(void)
+{
+    /* relaxed: there is no other thread. */
+    return atomic_exchange_explicit(&is_open, 0, memory_order_relaxed);
+}

@@ -22,4 +22,10 @@ void co__outside_leave(void);
 void co__outside_open(void);
 void co__outside_close(void);
 
+/*
+ * A forked child's: closes the door behind the only thread that is left. Returns: whether it was
+ * open.
+ */
+bool co__outside_shut(void);
+
 #endif

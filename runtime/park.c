@@ -244,6 +244,7 @@ int co_check(void)
 
     if (!w || !w->current)
         return -EPERM;
+    co__may_suspend(w->current);
     /* A stuck turn has taken a millisecond, so the clock is old. */
     if (--w->budget <= 0 || co__is_stuck(w) || CO__CHAOS(CO__CHAOS_YIELD)) {
         (void)co__worker_clock(w);

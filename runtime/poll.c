@@ -34,8 +34,12 @@ void co__fd_close_by(int (*fn)(int fd))
 
 void co__fd_close(int fd)
 {
+    int r = 0;
+
     if (fd >= 0) /* relaxed: as above */
-        (void)__atomic_load_n(&close_fd, __ATOMIC_RELAXED)(fd);
+        r = __atomic_load_n(&close_fd, __ATOMIC_RELAXED)(fd);
+    if (r == -EBADF) /* netio knows it not: it is a stranger's after all */
+        (void)close(fd);
 }
 
 static int control(int epoll, int op, int fd, uint32_t events, uint64_t data)

@@ -6,11 +6,14 @@
 #include "cpus.h"
 #include "deadlock.h"
 #include "dump.h"
+#include "fork.h"
 #include "lookout.h"
 #include "offload.h"
 #include "outside.h"
 #include "overflow.h"
 #include "park.h"
+#include "signals.h"
+#include "stack_stats.h"
 #include "stall.h"
 #include "trace.h"
 #include "watchdog.h"
@@ -68,6 +71,8 @@ bool co__run_draining(void)
 
 bool co__run_urgent(void)
 {
+    if (co__signals_urgent())
+        return true;
     /* seq_cst: part of the second look. */
     return atomic_load_explicit(&co__rt.stop_asked, memory_order_seq_cst) && !co__run_draining();
 }
@@ -76,6 +81,7 @@ void co__run_check(struct co__worker *w)
 {
     int phase = CO__RUN;
 
+    co__signals_check();
     /* relaxed: co__run_urgent looks again before a sleep. */
     if (!atomic_load_explicit(&co__rt.stop_asked, memory_order_relaxed) || co__run_draining())
         return;
@@ -94,6 +100,7 @@ void co__run_check(struct co__worker *w)
     /* relaxed: see co__on_drain. */
     for (int i = 0; i < atomic_load_explicit(&drain_hook_count, memory_order_relaxed); i++)
         drain_hooks[i]();
+    co__signals_drain();
     co__batch_end(w);
 }
 
@@ -186,6 +193,13 @@ static void signals_off(void)
         (void)sigaction(SIGINT, &old_int, NULL);
         (void)sigaction(SIGUSR1, &old_usr1, NULL);
     }
+}
+
+void co__run_handlers_off(void)
+{
+    co__signals_forget();
+    co__stall_off();
+    signals_off();
 }
 
 /* ---- starting and ending ---- */
@@ -337,18 +351,18 @@ static int threads_start(int *ret_started)
 
 /*
  * The watchdog sleeps in a raw futex(2), where ThreadSanitizer would hold a signal back for ever:
- * the workers take SIGTERM, SIGINT and SIGUSR1.
+ * the workers take all that are not faults of the thread itself.
  */
 static int watch(void)
 {
-    sigset_t stop, before;
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+    sigset_t others, before;
     int r;
 
-    (void)sigemptyset(&stop);
-    (void)sigaddset(&stop, SIGTERM);
-    (void)sigaddset(&stop, SIGINT);
-    (void)sigaddset(&stop, SIGUSR1);
-    (void)pthread_sigmask(SIG_BLOCK, &stop, &before);
+    (void)sigfillset(&others);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        (void)sigdelset(&others, faults[i]);
+    (void)pthread_sigmask(SIG_BLOCK, &others, &before);
     r = co__watchdog();
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return r;
@@ -381,12 +395,14 @@ int co_run_with(const struct co_conf *conf, co_main_fn *fn, void *arg)
     int no = 0;
     int r;
 
-    if (co__worker())
+    if (co__worker() || co__forked())
         return -EPERM;
     /* acquire: pairs with the release below, of an earlier runtime's end. */
     if (!atomic_compare_exchange_strong_explicit(&occupied, &no, 1, memory_order_acquire,
                                                  memory_order_relaxed /* refused anyway */))
         return -EBUSY;
+    co__fork_prepare();
+    co__stack_stats();
     r = prepare(conf);
     if (r == 0) {
         bool watched = co__overflow_install(describe) == 0;
@@ -394,6 +410,7 @@ int co_run_with(const struct co_conf *conf, co_main_fn *fn, void *arg)
         signals_on();
         co__stall_on();
         r = run_threads(fn, arg);
+        co__signals_end();
         signals_off();
         if (r == -ETIME)
             return r; /* its threads still compute: nothing may be taken from them, nor another

@@ -13,14 +13,23 @@
 #include "worker.h"
 #include <co/private/run.h>
 
-/* Whether a stop was asked for and not yet begun: part of the second look before sleep. */
+/*
+ * Whether a stop was asked for and not yet begun, or a signal was caught: part of the second look
+ * before sleep.
+ */
 bool co__run_urgent(void);
 
-/* Begins to drain if a stop was asked for. Threads: workers, on their own stack. */
+/*
+ * Begins to drain if a stop was asked for, and tells those who wait for signals. Threads: workers,
+ * on their own stack.
+ */
 void co__run_check(struct co__worker *w);
 
 /* Whether the runtime is over; called under the lock of the idle set when all workers sleep. */
 bool co__run_last_asleep(void);
+
+/* Puts the signal handlers back that were there before. Threads: a forked child's only one. */
+void co__run_handlers_off(void);
 
 /* Tells everybody that it is over. */
 void co__run_finished(void);

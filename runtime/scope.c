@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * scope.c - deadlines, grace and pins: state of the running coroutine, put back at the end of a
- * block.
+ * scope.c - deadlines, grace, pins and their like: state of the running coroutine, put back
+ * at the end of a block.
  */
 #include <co/private/scope.h>
 
@@ -107,4 +107,21 @@ void co_unpin(const int *depth)
 
     if (co && *depth > 0)
         co->pins = (uint16_t)(*depth - 1);
+}
+
+int co_nosuspend_open(void)
+{
+    struct co__worker *w;
+    struct co__coro *co = self(&w);
+
+    return co ? ++co->nosuspend : 0;
+}
+
+void co_nosuspend_close(const int *depth)
+{
+    struct co__worker *w;
+    struct co__coro *co = self(&w);
+
+    if (co && *depth > 0)
+        co->nosuspend = (uint16_t)(*depth - 1);
 }

@@ -23,6 +23,7 @@ enum {
     SLAB = 64 << 20,
     BATCH = 32,      /* stacks between a cache and the shared list at once */
     TRIM_BATCH = 64, /* stacks that a trimmer has in hand at once */
+    SAMPLE = 128,    /* stacks that are measured when somebody asks for the deepest */
     COLOURS = 16,    /* the tops of neighbours differ by a cache line each, over a kilobyte */
     COLOUR_STEP = 64,
     CLASS_MIN = 14, /* log2 of CO__STACK_MIN and CO__STACK_MAX */
@@ -32,6 +33,8 @@ enum {
     KEEP_MAX = 1 << 20, /* larger ones are never kept */
 };
 
+#define TRIM_EVERY CO_SEC
+
 /*
  * One mapping: a slab of default stacks, or a single stack of another size. The record is never
  * freed before the stop, and never gets another shape: co__stack_find walks all records without a
@@ -40,6 +43,7 @@ enum {
 struct area {
     struct area *next;      /* of all areas; written before the area is published */
     struct area *next_idle; /* slab: with fresh stacks; other: without a mapping (base is 0) */
+    struct area *next_slab;
     _Atomic uintptr_t base; /* 0 while nothing is mapped */
     size_t stride;          /* guard + usable + colour */
     unsigned count;
@@ -69,6 +73,9 @@ static struct shared {
     /* Under the lock. */
     size_t mapped;
     struct area *fresh;
+    struct area *slabs;
+    struct area *sampled; /* whose stack number `sample` is measured next; NULL: the first */
+    unsigned sample;
     struct co__stack *warm, *warm_tail;
     size_t warm_count;
     size_t warm_low; /* the least warm_count since the last trim: so many lie idle at the tail */
@@ -77,7 +84,7 @@ static struct shared {
     struct size_class classes[CLASSES];
     bool trimming;
 
-    _Atomic size_t begun, other, trimmed; /* statistics */
+    _Atomic size_t begun, other, trimmed, deepest; /* statistics */
 } stacks;
 
 static void count_add(_Atomic size_t *counter, size_t n)
@@ -113,6 +120,32 @@ static struct area *area_of(struct co__stack *other)
 {
     /* A stack of another size is the only one in its area. */
     return (struct area *)((char *)other - offsetof(struct area, stack));
+}
+
+static void count_deep(size_t bytes)
+{
+    /* relaxed: a statistic, which orders nothing. */
+    size_t deepest = atomic_load_explicit(&stacks.deepest, memory_order_relaxed);
+
+    while (bytes > deepest && !atomic_compare_exchange_weak_explicit(
+                                  &stacks.deepest, &deepest, bytes,
+                                  memory_order_relaxed /* as above */, memory_order_relaxed))
+        continue;
+}
+
+/* Under the lock. Says when to trim next; 0: there is nothing to trim. */
+static void trim_at(int64_t time)
+{
+    /* relaxed: who naps looks at it, and may be a nap late. */
+    atomic_store_explicit(&co__stack_limits.trim_at, time, memory_order_relaxed);
+}
+
+/* Under the lock. There is something to trim, if nobody needs it until then. */
+static void trim_later(void)
+{
+    /* relaxed: written under the lock, or by who is about to trim. */
+    if (atomic_load_explicit(&co__stack_limits.trim_at, memory_order_relaxed) == 0)
+        trim_at(co_now() + TRIM_EVERY);
 }
 
 /*
@@ -185,6 +218,8 @@ static int slab_add(void)
     co_latch_take(&stacks.lock);
     area->next_idle = stacks.fresh;
     stacks.fresh = area;
+    area->next_slab = stacks.slabs;
+    stacks.slabs = area;
     stacks.mapped += area->count;
     if (stacks.mapped > stacks.slack) {
         /* release pairs with the acquire in co__stack_reserve. */
@@ -293,6 +328,8 @@ static void spill(struct co__stack_cache *cache, unsigned n)
     co_latch_take(&stacks.lock);
     for (unsigned i = 0; i < n; i++)
         warm_push(cache->slot[i]);
+    if (n > 0)
+        trim_later();
     co_latch_give(&stacks.lock);
     cache->count -= n;
     for (unsigned i = 0; i < cache->count; i++)
@@ -404,6 +441,7 @@ static void put_other(struct co__stack *stack)
         stack->next = class->idle;
         class->idle = stack;
         class->count++;
+        trim_later();
     }
     co_latch_give(&stacks.lock);
     if (!keep)
@@ -486,8 +524,10 @@ static size_t trim_some(size_t n)
         stacks.warm_low = low;
     }
     co_latch_give(&stacks.lock);
-    for (size_t i = 0; i < got; i++) /* the guard lies below and stays */
+    for (size_t i = 0; i < got; i++) { /* the guard lies below and stays */
+        count_deep(co__stack_high_water(some[i]));
         (void)madvise(some[i]->low, stacks.usable + stacks.page, MADV_DONTNEED);
+    }
     co_latch_take(&stacks.lock);
     for (size_t i = 0; i < got; i++) {
         some[i]->next = stacks.clean;
@@ -498,8 +538,24 @@ static size_t trim_some(size_t n)
     return got;
 }
 
+/* Under the lock. The end of a trim: who lies idle from now on, and when to look again. */
+static void trim_again(int64_t now)
+{
+    bool any = stacks.warm_count > 0;
+
+    for (unsigned c = 0; c < CLASSES; c++)
+        any |= stacks.classes[c].count > 0;
+    if (stacks.warm_low > 0) { /* it stopped at its limit */
+        trim_at(now);
+        return;
+    }
+    stacks.warm_low = stacks.warm_count;
+    trim_at(any ? now + TRIM_EVERY : 0);
+}
+
 size_t co__stacks_trim(size_t max)
 {
+    int64_t now = co_now();
     size_t total = 0;
     size_t n;
     bool busy;
@@ -515,11 +571,23 @@ size_t co__stacks_trim(size_t max)
     for (unsigned c = 0; c < CLASSES; c++)
         total += trim_class(&stacks.classes[c], max - total);
     co_latch_take(&stacks.lock);
-    stacks.warm_low = stacks.warm_count;
+    trim_again(now);
     stacks.trimming = false;
     co_latch_give(&stacks.lock);
     count_add(&stacks.trimmed, total);
     return total;
+}
+
+void co__stacks_tend(int64_t now)
+{
+    /* relaxed: whose CAS wins trims; the lists have their lock. */
+    int64_t at = atomic_load_explicit(&co__stack_limits.trim_at, memory_order_relaxed);
+
+    if (at != 0 && at <= now &&
+        atomic_compare_exchange_strong_explicit(&co__stack_limits.trim_at, &at, now + TRIM_EVERY,
+                                                memory_order_relaxed /* as above */,
+                                                memory_order_relaxed))
+        (void)co__stacks_trim(TRIM_BATCH);
 }
 
 /*
@@ -574,6 +642,37 @@ size_t co__stack_high_water(const struct co__stack *stack)
         done += bytes;
     }
     return 0;
+}
+
+/* The next stacks in turn that were ever handed out. Returns: how many. */
+static size_t sample_some(struct co__stack **ret_some)
+{
+    size_t limit = count_get(&stacks.begun); /* at most as many as the slabs say */
+    size_t n = 0;
+
+    co_latch_take(&stacks.lock);
+    while (n < SAMPLE && n < limit) {
+        if (!stacks.sampled)
+            stacks.sampled = stacks.slabs;
+        if (stacks.sample < stacks.sampled->fresh) {
+            ret_some[n++] = &stacks.sampled->stack[stacks.sample++];
+        } else {
+            stacks.sampled = stacks.sampled->next_slab;
+            stacks.sample = 0;
+        }
+    }
+    co_latch_give(&stacks.lock);
+    return n;
+}
+
+size_t co__stacks_deepest(void)
+{
+    struct co__stack *some[SAMPLE];
+    size_t n = sample_some(some);
+
+    for (size_t i = 0; i < n; i++)
+        count_deep(co__stack_high_water(some[i]));
+    return count_get(&stacks.deepest);
 }
 
 struct co__stack_counts co__stacks_count(void)

@@ -86,6 +86,7 @@ struct co__stack_counts {
 struct co__stack_limits {
     size_t default_size; /* as asked for: what co__stack_get takes for the default */
     _Atomic size_t room; /* so many default stacks can be out at once, whatever the caches hold */
+    _Atomic int64_t trim_at; /* when it is time to trim; 0: there is nothing in the shared lists */
 };
 extern struct co__stack_limits co__stack_limits;
 
@@ -176,11 +177,33 @@ void co__stack_cache_flush(struct co__stack_cache *cache);
 
 /*
  * Gives the memory of idle stacks back to the kernel: of those that lay in the shared lists since
- * the call before, at most `max`. To be called once in a while (a second), by whoever has time.
+ * the call before, at most `max`. One that stops at its limit is continued by the next.
  * Returns: how many stacks it trimmed; 0 at once if another thread is at it.
  * Suspends: never. Threads: any.
  */
 size_t co__stacks_trim(size_t max);
+
+/*
+ * Trims a few if it is time to, each second while there are idle stacks and as often as it is
+ * called while there are many. To be called by a worker that comes to rest: so what a burst needed
+ * goes back within seconds, in small portions.
+ * Suspends: never. Threads: any.
+ */
+void co__stacks_tend(int64_t now);
+
+/*
+ * How long whoever rests may do so before he should tend.
+ * Returns: nanoseconds; CO_NEVER if there is nothing to trim. Suspends: never. Threads: any.
+ */
+static inline int64_t co__stacks_rest(int64_t now)
+{
+    /* relaxed: a nap late does no harm. */
+    int64_t at = atomic_load_explicit(&co__stack_limits.trim_at, memory_order_relaxed);
+
+    if (at == 0)
+        return CO_NEVER;
+    return at > now ? at - now : 0;
+}
 
 /*
  * Which stack an address belongs to, its guard included: it is in the guard if it is below
@@ -200,6 +223,14 @@ size_t co__stack_nominal(size_t size);
  * Returns: bytes below the top. Suspends: never. Threads: any, while the stack is not unmapped.
  */
 size_t co__stack_high_water(const struct co__stack *stack);
+
+/*
+ * The most that co__stack_high_water was seen to be of any default stack. Stacks are measured when
+ * they are trimmed, and some more at each call of this, in turn, about 0.3 us each: all of them if
+ * there are few.
+ * Returns: bytes. Suspends: never. Threads: any.
+ */
+size_t co__stacks_deepest(void);
 
 /* Statistics; each figure by itself is exact, together they may be a moment apart. Threads: any. */
 struct co__stack_counts co__stacks_count(void);

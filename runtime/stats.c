@@ -50,8 +50,6 @@ static struct stat stats[CO_STAT_MAX] = {
     [CO__STAT_ENDED] = {.name = "ended", .help = "Coroutines ended."},
     [CO__STAT_STALLS] = {.name = "stalls",
                          .help = "Coroutines that computed for longer than stall_report."},
-    [CO__STAT_STACK_UNGUARDED] = {.name = "stack_unguarded",
-                                  .help = "Stacks made without a guard page."},
     [CO__STAT_RESCUES] = {.name = "rescues",
                           .help = "Coroutines taken from a worker that did not come back."},
     [CO__STAT_DEADLOCKS] = {.name = "deadlocks",

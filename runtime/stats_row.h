@@ -13,22 +13,21 @@
 
 /* The runtime's statistics; stats.c gives them their names, in the same order. */
 enum co__stat_id {
-    CO__STAT_TURNS,           /* rounds of the worker's loop */
-    CO__STAT_RUN,             /* times a coroutine was switched to */
-    CO__STAT_STOLEN,          /* coroutines taken from other workers */
-    CO__STAT_STEALS,          /* calls of steal that brought something */
-    CO__STAT_STEAL_TRIES,     /* calls of steal */
-    CO__STAT_INJECTED,        /* coroutines that came through the injector */
-    CO__STAT_PARKED,          /* coroutines that went to wait */
-    CO__STAT_WOKEN,           /* coroutines made ready again */
-    CO__STAT_EVENTFD_WRITES,  /* system calls to wake a sleeping worker */
-    CO__STAT_POLLS,           /* asks to the kernel for events */
-    CO__STAT_SPAWNED,         /* coroutines started */
-    CO__STAT_ENDED,           /* coroutines ended */
-    CO__STAT_STALLS,          /* coroutines that computed for longer than stall_report */
-    CO__STAT_STACK_UNGUARDED, /* stacks without a guard page */
-    CO__STAT_RESCUES,         /* coroutines taken from a stalled worker */
-    CO__STAT_DEADLOCKS,       /* times that all coroutines waited for each other */
+    CO__STAT_TURNS,          /* rounds of the worker's loop */
+    CO__STAT_RUN,            /* times a coroutine was switched to */
+    CO__STAT_STOLEN,         /* coroutines taken from other workers */
+    CO__STAT_STEALS,         /* calls of steal that brought something */
+    CO__STAT_STEAL_TRIES,    /* calls of steal */
+    CO__STAT_INJECTED,       /* coroutines that came through the injector */
+    CO__STAT_PARKED,         /* coroutines that went to wait */
+    CO__STAT_WOKEN,          /* coroutines made ready again */
+    CO__STAT_EVENTFD_WRITES, /* system calls to wake a sleeping worker */
+    CO__STAT_POLLS,          /* asks to the kernel for events */
+    CO__STAT_SPAWNED,        /* coroutines started */
+    CO__STAT_ENDED,          /* coroutines ended */
+    CO__STAT_STALLS,         /* coroutines that computed for longer than stall_report */
+    CO__STAT_RESCUES,        /* coroutines taken from a stalled worker */
+    CO__STAT_DEADLOCKS,      /* times that all coroutines waited for each other */
     CO__STAT_FIXED
 };
 

@@ -87,7 +87,7 @@ bool co__opts_valid(const struct co_opts *opts)
 
 int co__spawn_opts(struct co__worker *w, struct co__coro *co, const struct co_opts *opts)
 {
-    co->name = opts->name;
+    co__name(co, opts->name);
     if (opts->pinned) {
         co->pins = 1;
         co->home = (uint16_t)(w ? w->index : (int)co->index % co__rt.count);
@@ -200,6 +200,24 @@ uint64_t co_self(void)
     const struct co__worker *w = co__worker();
 
     return w && w->current ? w->current->index : 0;
+}
+
+int co_set_name(const char *name)
+{
+    const struct co__worker *w = co__worker();
+
+    if (!w || !w->current)
+        return -EPERM;
+    co__name(w->current, name);
+    return 0;
+}
+
+const char *co_name(void)
+{
+    const struct co__worker *w = co__worker();
+
+    /* relaxed: our own. */
+    return w && w->current ? atomic_load_explicit(&w->current->name, memory_order_relaxed) : NULL;
 }
 
 int co_worker(void)

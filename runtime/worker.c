@@ -11,8 +11,8 @@
  *     and epoll;
  *   then sleep, on the own epoll, which ends at once if it has something.
  * However much work there is, every 61 turns or 200 microseconds the worker looks outside first:
- * injector, timers, inbox, epoll (not after each 61 of very short turns), each millisecond libuv. So
- * every ready coroutine runs within a bounded number of turns.
+ * injector, timers, inbox, epoll (not after each 61 of very short turns), each millisecond libuv.
+ * So every ready coroutine runs within a bounded number of turns.
  */
 #include "worker.h"
 
@@ -196,6 +196,7 @@ struct co__worker *co__suspend(struct co__worker *w, enum co__action action)
 {
     struct co__coro *co = w->current;
 
+    co__may_suspend(co);
     w->action = action;
     return co__context_switch(&co->context, &w->context, NULL);
 }
@@ -603,6 +604,8 @@ static int64_t sleep_time(struct co__worker *w)
     /* A busy worker will use the node again in a moment; one that comes to rest sweeps it up. */
     if (left > SETTLE && co__heap_is_stale(&w->timers))
         left = SETTLE;
+    if (left > co__stacks_rest(w->clock))
+        left = co__stacks_rest(w->clock);
     return uv >= 0 && uv * CO_MS < left ? uv * CO_MS : left;
 }
 
@@ -656,6 +659,8 @@ static void nap(struct co__worker *w)
         co__vigil_end(w);
     }
     co__run_check(w);
+    if (!w->searching)
+        co__stacks_tend(w->clock);
 }
 
 void co__worker_main(struct co__worker *w)

@@ -4,6 +4,9 @@
 
 #include "support/run.h"
 #include <co/park.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 TestSuite(scope, .timeout = 30);
 
@@ -397,3 +400,58 @@ Test(scope, the_pinned_wake_at_home_though_a_plain_thread_wakes_them)
 {
     run_on(3, pinned_and_woken, NULL);
 }
+
+/* ---- no suspending ---- */
+
+static void count_one(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&count, 1);
+}
+
+static int wake_others(void *arg)
+{
+    (void)arg;
+    {
+        CO_NOSUSPEND();
+        start(count_one, NULL);
+        {
+            CO_NOSUSPEND();
+            CHECK(co_left() == CO_NEVER);
+        }
+        CHECK(atomic_load(&count) == 0); /* one worker: it has not run */
+    }
+    CHECK(co_yield() == 0);
+    until(&count, 1);
+    return 0;
+}
+
+Test(scope, what_suspends_nothing_may_be_called_within_nosuspend)
+{
+    CO_NOSUSPEND(); /* on a plain thread it does nothing */
+    run_on(1, wake_others, NULL);
+}
+
+#ifndef NDEBUG
+static int check_in_nosuspend(void *arg)
+{
+    struct rlimit none = {0};
+
+    (void)arg;
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)close(STDERR_FILENO); /* the report is long */
+    {
+        CO_NOSUSPEND();
+        {
+            CO_NOSUSPEND();
+        }
+        CHECK(co_check() == 0); /* would not have suspended this time */
+    }
+    return 0;
+}
+
+Test(scope, a_call_that_may_suspend_aborts_within_nosuspend, .signal = SIGABRT)
+{
+    run_on(1, check_in_nosuspend, NULL);
+}
+#endif

@@ -472,6 +472,56 @@ Test(stack, high_water_is_what_was_touched)
     stop();
 }
 
+Test(stack, the_deepest_is_found_among_many_and_not_forgotten_by_a_trim)
+{
+    size_t n = 1000;
+    struct co__stack **all;
+
+    start(CO__GUARD_MARKER);
+    cr_assert_eq(co__stacks_deepest(), 0, "there are none");
+    all = get_many(n, 1);
+    top_of(all[700])[-50000] = 1;
+    for (int i = 0; i < 20; i++) /* some are looked at each time, in turn */
+        (void)co__stacks_deepest();
+    cr_assert_geq(co__stacks_deepest(), 50000);
+    cr_assert_leq(co__stacks_deepest(), 50000 + 2 * 4096);
+    top_of(all[0])[-60000] = 1; /* goes to the shared list first */
+    put_many(all, n);
+    (void)co__stacks_trim(SIZE_MAX);
+    (void)co__stacks_trim(SIZE_MAX);
+    cr_assert_geq(co__stacks_deepest(), 60000, "what is trimmed is measured before");
+    stop();
+}
+
+Test(stack, a_rest_is_short_only_while_there_is_something_to_trim)
+{
+    size_t n = 1000;
+    size_t before;
+    int64_t now = co_now();
+
+    start(CO__GUARD_MARKER);
+    cr_assert_eq(co__stacks_rest(now), CO_NEVER);
+    co__stacks_tend(now);
+    put_many(get_many(n, 1), n);
+    cr_assert_gt(co__stacks_rest(now), 0);
+    cr_assert_lt(co__stacks_rest(now), 3600 * CO_SEC);
+    co__stacks_tend(now); /* too early: nothing happens */
+    cr_assert_eq(co__stacks_count().trimmed, 0);
+    now += 3600 * CO_SEC;
+    cr_assert_eq(co__stacks_rest(now), 0);
+    co__stacks_tend(now); /* learns who is idle */
+    cr_assert_eq(co__stacks_count().trimmed, 0);
+    now += 3600 * CO_SEC;
+    do {
+        before = co__stacks_count().trimmed;
+        co__stacks_tend(now); /* a few at a time */
+        cr_assert_leq(co__stacks_count().trimmed, before + CO__STACK_CACHE);
+    } while (co__stacks_count().trimmed > before);
+    cr_assert_geq(before, n - CO__STACK_CACHE);
+    cr_assert_eq(co__stacks_rest(now), CO_NEVER);
+    stop();
+}
+
 /*
  * Very many, and from several threads.
  */

@@ -444,6 +444,138 @@ Test(task, plain_threads_start_coroutines_that_each_run_once)
     cr_assert_eq(co_go(count_up, NULL), -ECANCELED);
 }
 
+/* ---- starts while it ends ---- */
+
+static _Atomic int accepted, refused;
+
+static void close_and_count(int fd)
+{
+    (void)close(fd);
+    atomic_fetch_add(&count, 1);
+}
+
+static void count_one(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&count, 1);
+}
+
+static int start_somehow(int how)
+{
+    switch (how % 4) {
+    case 0:
+        return co_go(count_one, NULL);
+    case 1:
+        return co_go_fd(close_and_count, dup(STDERR_FILENO));
+    case 2:
+        return co_go_copy(count_one, "x", 1);
+    default:
+        return co_go_with(&(struct co_opts){.name = "late", .pinned = how % 8 > 4}, count_one,
+                          NULL);
+    }
+}
+
+/* Starts until the runtime has begun and ended, a few at a time. */
+static void *start_to_the_end(void *arg)
+{
+    bool begun = false;
+    int r = 0;
+
+    (void)arg;
+    for (int i = 0; !begun || r == 0; i++) {
+        while (atomic_load(&accepted) > atomic_load(&count) + 20)
+            (void)sched_yield();
+        r = start_somehow(i);
+        CHECK(r == 0 || r == -ECANCELED);
+        begun |= r == 0;
+        if (r == 0)
+            atomic_fetch_add(&accepted, 1);
+        else
+            atomic_fetch_add(&refused, 1);
+        (void)sched_yield();
+    }
+    return NULL;
+}
+
+static int end_among_starts(void *arg)
+{
+    (void)arg;
+    until(&count, 40);
+    co_stop(); /* they go on until the grace time is over */
+    return 0;
+}
+
+Test(task, plain_threads_start_in_every_way_until_the_very_end)
+{
+    int before = 0;
+
+    for (int round = 0; round < 5; round++) {
+        struct co_conf conf = settings(2);
+        pthread_t threads[2];
+
+        atomic_store(&count, 0);
+        atomic_store(&accepted, 0);
+        conf.grace = 5 * CO_MS;
+        for (int i = 0; i < 2; i++)
+            cr_assert_eq(pthread_create(&threads[i], NULL, start_to_the_end, NULL), 0);
+        cr_assert_eq(run_conf(&conf, end_among_starts, NULL), 0);
+        for (int i = 0; i < 2; i++)
+            cr_assert_eq(pthread_join(threads[i], NULL), 0);
+        no_check_failed();
+        cr_assert_eq(count, accepted, "what was accepted ran, and nothing else");
+        if (round == 0)
+            before = descriptors();
+        cr_assert_eq(descriptors(), before, "what was refused was closed");
+    }
+    cr_assert_gt(refused, 0);
+}
+
+/* ---- names ---- */
+
+static void be_named(void *arg)
+{
+    static const char *const names[] = {"first", "second"};
+
+    (void)arg;
+    CHECK(strcmp(co_name(), "given") == 0);
+    for (int i = 0; i < 10; i++) {
+        CHECK(co_set_name(names[i % 2]) == 0);
+        CHECK(co_yield() == 0);
+        CHECK(co_name() == names[i % 2]);
+    }
+    CHECK(co_set_name(NULL) == 0 && co_name() == NULL);
+    CHECK(co_set_name("left behind") == 0);
+    atomic_fetch_add(&count, 1);
+}
+
+static void be_nameless(void *arg)
+{
+    (void)arg;
+    CHECK(co_name() == NULL);
+    atomic_fetch_add(&count, 1);
+}
+
+static int name_them(void *arg)
+{
+    (void)arg;
+    CHECK(co_name() == NULL);
+    CHECK(co_set_name("main") == 0 && strcmp(co_name(), "main") == 0);
+    for (int i = 0; i < 10; i++) {
+        CHECK(co_go_with(&(struct co_opts){.name = "given"}, be_named, NULL) == 0);
+        until(&count, 2 * i + 1);
+        start(be_nameless, NULL); /* of the same record, perhaps */
+        until(&count, 2 * i + 2);
+    }
+    return 0;
+}
+
+Test(task, a_coroutine_is_named_by_who_starts_it_and_by_itself)
+{
+    run_on(1, name_them, NULL);
+    cr_assert_eq(co_set_name("thread"), -EPERM);
+    cr_assert_null(co_name());
+}
+
 /* ---- many ---- */
 
 static int start_lots(void *arg)

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* GET /stats - the counters of each worker and of the pool, as JSON. */
+/* GET /stats - the counters of each worker, of other threads and of the pool, as JSON. */
 #include "handlers.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The runtime's counters of one worker, as members of an object. */
+/* The counters of one worker, or with -1 those of none, as an object. */
 static void print_worker(FILE *out, int worker)
 {
     int count = co_stat_count();
 
-    fprintf(out, "%s\n    {\"worker\": %d", worker > 0 ? "," : "", worker);
+    fprintf(out, "{\"worker\": %d", worker);
     for (int id = 0; id < count; id++)
         fprintf(out, ", \"%s\": %" PRId64, co_stat_name(id), co_stat_value(id, worker));
     fprintf(out, "}");
@@ -45,9 +45,13 @@ int show_stats(struct co_http_req *req, struct co_http_rsp *rsp, void *ctx)
     if (out == NULL)
         return -ENOMEM;
     fprintf(out, "{\n  \"workers\": [");
-    for (int worker = 0; worker < co_workers(); worker++)
+    for (int worker = 0; worker < co_workers(); worker++) {
+        fprintf(out, "%s\n    ", worker > 0 ? "," : "");
         print_worker(out, worker);
-    fprintf(out, "\n  ],\n  \"pools\": [");
+    }
+    fprintf(out, "\n  ],\n  \"others\": ");
+    print_worker(out, -1);
+    fprintf(out, ",\n  \"pools\": [");
     print_pool(out, app->upstream);
     fprintf(out, "\n  ]\n}\n");
     r = fclose(out) == 0 ? co_http_send(rsp, 200, "application/json", text, len) : -ENOMEM;

@@ -20,6 +20,7 @@
 #include <co/inspect.h>
 #include <co/latch.h>
 #include <co/listen.h>
+#include <co/local.h>
 #include <co/mutex.h>
 #include <co/net.h>
 #include <co/offload.h>
@@ -29,9 +30,11 @@
 #include <co/rwlock.h>
 #include <co/scope.h>
 #include <co/sem.h>
+#include <co/signal.h>
 #include <co/sockopt.h>
 #include <co/stats.h>
 #include <co/task.h>
+#include <co/ticker.h>
 #include <co/trace.h>
 #include <co/wait_group.h>
 #include <co/waitlist.h>

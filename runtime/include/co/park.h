@@ -25,7 +25,11 @@ typedef uint64_t co_ticket;
 /*
  * Publishes the ticket where wakers will find it, after looking at the condition again, under the
  * primitive's own lock. Runs on the worker's stack: it must not suspend, and should be short.
- * Returns 0 to sleep; anything else refuses, and becomes what co_park returns.
+ * Returns 0 to sleep; anything else refuses, and becomes what co_park returns, unless cancel, the
+ * deadline or a waker that has the ticket was faster: then co_park returns that. What commit did
+ * stands all the same. So a commit that takes something notes in arg that it did, and its caller
+ * looks there first, whatever co_park returned (as co_waitlist_park does); or it takes nothing, and
+ * the caller looks again.
  */
 typedef int co_commit_fn(co_ticket self, void *arg);
 

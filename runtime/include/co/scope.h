@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * co/scope.h - deadlines and pins that hold to the end of a block.
+ * co/scope.h - deadlines, pins and the like that hold to the end of a block.
  *
  * A deadline is state of the coroutine, not an argument: every call that may suspend observes it,
  * at entry too. Scopes nest and only shorten. Do not jump into a block past one of these macros
@@ -77,6 +77,33 @@ CO_API void co_unpin(const int *depth);
  */
 #define CO_PIN() \
     const int CO_CAT(co_pin_, __LINE__) __attribute__((cleanup(co_unpin), unused)) = co_pin()
+
+/*
+ * Forbids the calling coroutine every call that may suspend, until as many closes.
+ * Returns: the depth, for co_nosuspend_close; 0 outside a coroutine. Suspends: never. Threads: any.
+ */
+CO_API int co_nosuspend_open(void);
+
+/*
+ * Undoes one co_nosuspend_open; the argument is what that returned.
+ * Suspends: never. Threads: the coroutine that opened.
+ */
+CO_API void co_nosuspend_close(const int *depth);
+
+/*
+ * To the end of the block nothing may suspend: for code that is only right while no other coroutine
+ * of this thread runs in between, as between a call of OpenSSL and the look at its queue of errors.
+ * It documents, and where program and library are built without NDEBUG it asserts: a call that may
+ * suspend fails as CO_ASSERT does, also if this time it would not have suspended.
+ * It does not keep anything from happening on other threads.
+ */
+#ifdef NDEBUG
+#define CO_NOSUSPEND() ((void)0)
+#else
+#define CO_NOSUSPEND()                        \
+    const int CO_CAT(co_nosuspend_, __LINE__) \
+        __attribute__((cleanup(co_nosuspend_close), unused)) = co_nosuspend_open()
+#endif
 
 #ifdef __cplusplus
 }

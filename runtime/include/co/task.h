@@ -1,5 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* co/task.h - start the runtime, start coroutines, yield, sleep, stop. */
+/*
+ * co/task.h - start the runtime, start coroutines, yield, sleep, stop.
+ *
+ * fork(2). The workers are threads, so the child of a process in which a runtime runs has the
+ * thread that called and no runtime. As POSIX says of every such child, it may call
+ * async-signal-safe functions until it calls exec or _exit (never exit, which waits for threads
+ * that are not there); a socket is closed there by close(2). Beyond that Corvid promises: in the
+ * child, calls that need a coroutine return -EPERM, starts -ECANCELED and co_run -EPERM; signal
+ * handlers are what they were before co_run; epolls and wake-up descriptors are closed, so that
+ * nothing the child does can reach the parent. A child that was forked in a coroutine and returns
+ * from its function is aborted. All descriptors that Corvid makes are closed by exec. To run
+ * programs, posix_spawn(3) is easiest and may be called anywhere; a server that forks its workers
+ * does so before co_run.
+ */
 #ifndef CO_TASK_H
 #define CO_TASK_H
 
@@ -62,7 +75,7 @@ CO_API CO_NODISCARD int co_go_copy(co_fn *fn, const void *data, size_t size);
 
 /* How to start; zero means the default in every field. */
 struct co_opts {
-    const char *name;  /* for reports; must outlive the coroutine */
+    const char *name;  /* for reports; see co_set_name */
     size_t stack_size; /* usable bytes, 16 KiB to 64 MiB; 0: as configured */
     int pinned;        /* 1: never leaves the worker it was started on */
 };
@@ -100,6 +113,22 @@ CO_API int co_sleep(int64_t ns);
  * Returns: at least 1 in a coroutine, 0 elsewhere. Suspends: never. Threads: any.
  */
 CO_API uint64_t co_self(void);
+
+/*
+ * Names the running coroutine, for reports of stalls and overflows and for those who look; NULL
+ * takes the name away.
+ * Returns: 0; -EPERM outside a coroutine. Suspends: never. Threads: coroutines. Owns: name stays
+ *   the caller's and must be good until the coroutine has ended or has another name; a report may
+ *   be reading it at that moment, so a literal is best.
+ */
+CO_API int co_set_name(const char *name);
+
+/*
+ * The running coroutine's name.
+ * Returns: what it was started with or was set; NULL if there is none, and outside a coroutine.
+ * Suspends: never. Threads: any.
+ */
+CO_API const char *co_name(void);
 
 /*
  * The number of the worker that runs the caller at this moment, for statistics.

@@ -31,7 +31,7 @@ int co__poll_del(int worker, int fd);
 
 /*
  * How co_go_fd closes a descriptor that it could not pass on: netio's co_close, once netio has made
- * one. Until then a descriptor can only be a stranger's and is closed by close(2).
+ * one. Until then, and where co_close says -EBADF, it is a stranger's and is closed by close(2).
  */
 void co__fd_close_by(int (*close_fd)(int fd));
 void co__fd_close(int fd);
