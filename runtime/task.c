@@ -26,10 +26,16 @@ static bool count_outside(void)
 
 static void count(struct co__worker *w, int n)
 {
-    if (w)
+    if (w) {
         w->live += n;
-    else /* seq_cst: as in count_outside */
-        atomic_fetch_add_explicit(&co__rt.live, n, memory_order_seq_cst);
+        return;
+    }
+    /*
+     * seq_cst: as in count_outside. The last worker to fall asleep may have seen a start that then
+     * failed: somebody has to look again whether that was the end.
+     */
+    if (atomic_fetch_add_explicit(&co__rt.live, n, memory_order_seq_cst) + n == 0)
+        co__worker_kick(&co__rt.workers[0]);
 }
 
 struct co__coro *co__spawn_take(struct co__worker *w, int *ret_err)

@@ -447,6 +447,7 @@ Test(task, plain_threads_start_coroutines_that_each_run_once)
 /* ---- starts while it ends ---- */
 
 static _Atomic int accepted, refused;
+static _Atomic bool over;
 
 static void close_and_count(int fd)
 {
@@ -475,19 +476,17 @@ static int start_somehow(int how)
     }
 }
 
-/* Starts until the runtime has begun and ended, a few at a time. */
+/* Starts until the runtime has ended, a few at a time. */
 static void *start_to_the_end(void *arg)
 {
-    bool begun = false;
     int r = 0;
 
     (void)arg;
-    for (int i = 0; !begun || r == 0; i++) {
+    for (int i = 0; !atomic_load(&over) || r == 0; i++) {
         while (atomic_load(&accepted) > atomic_load(&count) + 20)
             (void)sched_yield();
         r = start_somehow(i);
         CHECK(r == 0 || r == -ECANCELED);
-        begun |= r == 0;
         if (r == 0)
             atomic_fetch_add(&accepted, 1);
         else
@@ -515,10 +514,12 @@ Test(task, plain_threads_start_in_every_way_until_the_very_end)
 
         atomic_store(&count, 0);
         atomic_store(&accepted, 0);
+        atomic_store(&over, false);
         conf.grace = 5 * CO_MS;
         for (int i = 0; i < 2; i++)
             cr_assert_eq(pthread_create(&threads[i], NULL, start_to_the_end, NULL), 0);
         cr_assert_eq(run_conf(&conf, end_among_starts, NULL), 0);
+        atomic_store(&over, true);
         for (int i = 0; i < 2; i++)
             cr_assert_eq(pthread_join(threads[i], NULL), 0);
         no_check_failed();
