@@ -126,7 +126,7 @@ UNCHECKED static void look(const struct co__coro *co, struct sight *sight)
     stack = LOOK(co->stack);
     sight->begun = stack != NULL;
     sight->steady = stack && !(LOOK(stack->flags) & CO__STACK_OTHER);
-    sight->name = LOOK(co->name);
+    sight->name = LOOK_ATOMIC(co->name);
     sight->what = LOOK(co->what);
     sight->object = LOOK(co->object);
     sight->since = LOOK(co->since);

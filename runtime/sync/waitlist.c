@@ -51,6 +51,7 @@ static int commit(co_ticket self, void *arg)
     return p->done;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): to those of co_waitlist_park it adds what for. */
 int co_waitlist_park_for(const char *what, struct co_waitlist *list, struct co_latch *latch,
                          struct co_waiter *waiter, co_wait_fn *try_it, void *obj, unsigned flags)
 {

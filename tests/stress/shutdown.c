@@ -147,7 +147,7 @@ static void one_time(uint32_t number, int descriptors)
 {
     struct round *round = calloc(1, sizeof *round);
     struct co_conf conf;
-    pthread_t thread;
+    pthread_t thread = 0;
     int r;
 
     if (!round || !(round->extras = calloc((size_t)coroutines, sizeof *round->extras)) ||

@@ -138,12 +138,13 @@ def coroutines():
         running = number(runtime['workers'][i]['running'])
         if running:
             workers[running] = i
-    limit = number(symbol("'coro.c'::table")['fresh'])
     chunks = symbol('co__chunks')
-    for index in range(1, limit):
+    index = 0
+    while int(chunks[index >> CHUNK_BITS]):
         record = chunks[index >> CHUNK_BITS][index & ((1 << CHUNK_BITS) - 1)]
         if record['alive']:
             yield Coroutine(record, index, workers)
+        index += 1
 
 
 class Unwinder(gdb.unwinder.Unwinder):
