@@ -257,7 +257,6 @@ static void run(struct co__worker *w, struct co__coro *co)
 
 void co__worker_uv(struct co__worker *w)
 {
-    w->uv_touched = false;
     w->uv_ran = w->clock;
     (void)uv_run(&w->loop, UV_RUN_NOWAIT);
 }
@@ -622,8 +621,6 @@ static void nap(struct co__worker *w)
     bool finished;
     int n;
 
-    if (w->uv_touched)
-        co__worker_uv(w);
     tell_live(w);
     measure_turns(w);
     finished = co__idle_sleep(&co__rt.idle, w->index, w->searching, co__run_last_asleep);

@@ -29,7 +29,6 @@ struct co__worker {
     int lifo_run;     /* coroutines taken from the LIFO slot in a row */
     bool batching;    /* readiness is being delivered: wake others once, at the end */
     bool searching;   /* counted as a searcher */
-    bool uv_touched;  /* a libuv handle was started: run the loop before sleeping */
     bool uv_open;     /* the loop is initialised */
     bool local_turn;  /* the pinned ones had the last turn */
     bool oldest_turn; /* after the last look the oldest of the deque had a turn */
