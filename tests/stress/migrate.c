@@ -13,11 +13,10 @@
  * errors that it may end with; nothing hangs (SIGALRM would kill the program); everything ends, and
  * no descriptor is left.
  */
-#include <co/conf.h>
+#include "stress/stress.h"
 #include <co/net.h>
 #include <co/scope.h>
 #include <co/task.h>
-#include <dirent.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,15 +29,9 @@ enum { CHUNK_MAX = 3000, STREAM_MAX = 200000 };
 static int seconds = 2, pairs = 200, workers = 4;
 static int64_t end_at;
 static char address[64];
-static _Atomic uint64_t bytes, moves, timeouts, hangups, connections, failures;
+static _Atomic uint64_t bytes, moves, timeouts, hangups, connections;
 static _Atomic uint64_t resets, urgent, ends;
 static _Atomic int live;
-
-static void fail(const char *what, long long a, long long b)
-{
-    fprintf(stderr, "migrate: %s (%lld, %lld)\n", what, a, b);
-    atomic_fetch_add(&failures, 1);
-}
 
 static unsigned char byte_at(uint64_t stream, uint64_t offset)
 {
@@ -50,14 +43,6 @@ static void moved(int before)
 {
     if (co_worker() != before)
         atomic_fetch_add(&moves, 1);
-}
-
-static uint32_t dice(uint32_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 17;
-    *state ^= *state << 5;
-    return *state;
 }
 
 /* An end that a hang-up or its consequence at the other side explains. */
@@ -280,36 +265,14 @@ static int start(void *arg)
     return 0;
 }
 
-static int open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int count = 0;
-
-    while (dir && readdir(dir))
-        count++;
-    if (dir)
-        (void)closedir(dir);
-    return count;
-}
-
 int main(int argc, char **argv)
 {
-    struct co_conf conf;
+    struct co_conf conf = stress_settings(argc, argv, &seconds, &pairs, &workers);
     int before, after, r;
 
-    if (argc > 1)
-        seconds = atoi(argv[1]);
-    if (argc > 2)
-        pairs = atoi(argv[2]);
-    if (argc > 3)
-        workers = atoi(argv[3]);
-    (void)alarm((unsigned)seconds * 10 + 60);
-    co_conf_init(&conf);
-    conf.threads = workers;
-    conf.stall_report = 0;
-    before = open_descriptors();
+    before = stress_descriptors();
     r = co_run_with(&conf, start, NULL);
-    after = open_descriptors();
+    after = stress_descriptors();
     if (after > before + 8) /* libuv's pool keeps a few for the process */
         fail("descriptors left", before, after);
     printf("migrate: %d pairs, %d workers, %d s: %llu connections, %llu bytes, %llu moves, "
@@ -318,6 +281,6 @@ int main(int argc, char **argv)
            pairs, workers, seconds, (unsigned long long)connections, (unsigned long long)bytes,
            (unsigned long long)moves, (unsigned long long)timeouts, (unsigned long long)hangups,
            (unsigned long long)resets, (unsigned long long)urgent, (unsigned long long)ends, r,
-           (unsigned long long)failures);
-    return r < 0 || failures > 0;
+           (unsigned long long)stress_failures);
+    return r < 0 || stress_failures > 0;
 }

@@ -143,19 +143,9 @@ static int first(void *arg)
 
 int main(int argc, char **argv)
 {
-    struct co_conf conf;
+    struct co_conf conf = stress_settings(argc, argv, &seconds, &coroutines, &workers);
     int before, after, r;
 
-    if (argc > 1)
-        seconds = atoi(argv[1]);
-    if (argc > 2)
-        coroutines = atoi(argv[2]);
-    if (argc > 3)
-        workers = atoi(argv[3]);
-    (void)alarm((unsigned)seconds * 10 + 60);
-    co_conf_init(&conf);
-    conf.threads = workers;
-    conf.stall_report = 0;
     before = stress_descriptors();
     do /* the first coroutine may be refused as well, and then nothing is left behind */
         r = co_run_with(&conf, first, NULL);

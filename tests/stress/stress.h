@@ -12,6 +12,7 @@
 #ifndef TESTS_STRESS_STRESS_H
 #define TESTS_STRESS_STRESS_H
 
+#include <co/conf.h>
 #include <co/stats.h>
 #include <co/task.h>
 #include <dirent.h>
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #if defined(__SANITIZE_THREAD__)
 #define STRESS_TSAN 1
@@ -60,6 +62,25 @@ static inline uint32_t dice(uint32_t *state)
     *state ^= *state >> 17;
     *state ^= *state << 5;
     return *state;
+}
+
+/*
+ * What most programs begin with: SECONDS COUNT WORKERS from the command line, as far as they are
+ * given, an end by SIGALRM if the program hangs, and the settings.
+ */
+static inline struct co_conf stress_settings(int argc, char **argv, int *seconds, int *count,
+                                             int *workers)
+{
+    int *const numbers[] = {seconds, count, workers};
+    struct co_conf conf;
+
+    for (int i = 1; i < argc && i <= 3; i++)
+        *numbers[i - 1] = atoi(argv[i]);
+    (void)alarm((unsigned)*seconds * 10 + 60);
+    co_conf_init(&conf);
+    conf.threads = *workers;
+    conf.stall_report = 0;
+    return conf;
 }
 
 /* One of the runtime's statistics, summed up; -1 if there is none of that name. */

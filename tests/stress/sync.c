@@ -143,19 +143,9 @@ static int run(void *arg)
 
 int main(int argc, char **argv)
 {
-    struct co_conf conf;
+    struct co_conf conf = stress_settings(argc, argv, &seconds, &coroutines, &workers);
     int r;
 
-    if (argc > 1)
-        seconds = atoi(argv[1]);
-    if (argc > 2)
-        coroutines = atoi(argv[2]);
-    if (argc > 3)
-        workers = atoi(argv[3]);
-    (void)alarm((unsigned)seconds * 10 + 60);
-    co_conf_init(&conf);
-    conf.threads = workers;
-    conf.stall_report = 0;
     r = co_run_with(&conf, run, NULL);
     printf("%d coroutines, %d workers, %d s: %llu turns, %llu deadlines, %llu cancels, result %d, "
            "%llu failures\n",
