@@ -126,12 +126,8 @@ struct co__worker;
 /* What every call that may suspend asserts, in debug builds: that it is not within CO_NOSUSPEND. */
 static inline void co__may_suspend(const struct co__coro *co)
 {
-#ifndef NDEBUG
-    if (co->nosuspend > 0)
-        co_assert_failed("nothing suspends within CO_NOSUSPEND", __FILE__, __LINE__);
-#else
     (void)co;
-#endif
+    CO_ASSERT(co->nosuspend == 0 && "nothing suspends within CO_NOSUSPEND");
 }
 
 /* Sets up the first run on co->stack. */
