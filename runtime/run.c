@@ -171,8 +171,9 @@ static void on_list_signal(int number)
 
 static void signals_on(void)
 {
-    struct sigaction list = {.sa_handler = on_list_signal, .sa_flags = SA_RESTART};
-    struct sigaction stop = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    /* On the signal stack: they strike in coroutines, whose own may be small. */
+    struct sigaction list = {.sa_handler = on_list_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
+    struct sigaction stop = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
 
     /* relaxed: no handler is there yet. */
