@@ -438,7 +438,7 @@ Test(stop, a_stop_leaves_no_descriptor_and_a_fresh_runtime)
         cr_assert_eq(run_conf(&conf, die_in_many_states, NULL), 0);
         cr_assert_eq(cancelled, 3 * EACH);
         if (i == 0)
-            before = descriptors(); /* the pool of libuv keeps some */
+            before = descriptors(); /* libuv keeps its pipe for signals */
     }
     cr_assert_eq(descriptors(), before);
 }

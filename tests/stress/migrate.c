@@ -273,7 +273,7 @@ int main(int argc, char **argv)
     before = stress_descriptors();
     r = co_run_with(&conf, start, NULL);
     after = stress_descriptors();
-    if (after > before + 8) /* libuv's pool keeps a few for the process */
+    if (after > before + STRESS_KEPT)
         fail("descriptors left", before, after);
     printf("migrate: %d pairs, %d workers, %d s: %llu connections, %llu bytes, %llu moves, "
            "%llu deadlines, "

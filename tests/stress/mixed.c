@@ -255,7 +255,7 @@ int main(int argc, char **argv)
     stress_watch_start(actors + 1, PATIENCE * STRESS_SLOWER * CO_SEC / 2);
     r = co_run_with(&conf, run, NULL);
     stress_watch_stop();
-    if (stress_descriptors() > descriptors + 8) /* libuv's pool keeps a few for the process */
+    if (stress_descriptors() > descriptors + STRESS_KEPT)
         fail("descriptors left", descriptors, stress_descriptors());
     mixed_net_report(net, sizeof net);
     printf("mixed: seed %u, %d actors, %d workers, %d s: %llu turns, %llu deadlines, %llu cancels, "

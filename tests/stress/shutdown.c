@@ -182,7 +182,7 @@ static int64_t all_times(void)
     for (int i = 0; i < times && stress_failures == 0; i++) {
         one_time((uint32_t)i, descriptors);
         if (i == 0)
-            descriptors = stress_descriptors(); /* libuv's pool keeps a few for the process */
+            descriptors = stress_descriptors(); /* with STRESS_KEPT */
         if (i < WARM && stress_allocated() > warm)
             warm = stress_allocated();
     }

@@ -93,6 +93,9 @@ static inline int64_t stress_stat(const char *name)
     return -1;
 }
 
+/* Descriptors that the process keeps from its first runtime on: libuv's pipe for signals. */
+enum { STRESS_KEPT = 2 };
+
 /* How many descriptors this process has, less the one that counts. */
 static inline int stress_descriptors(void)
 {
