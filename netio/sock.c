@@ -32,11 +32,7 @@ static bool nothing_new(const struct co__source *source)
     return (__atomic_load_n(&source->word, __ATOMIC_RELAXED) & NEWS) == CO__SOURCE_NIL;
 }
 
-/*
- * Fault points: the system call has just said EAGAIN, and before the caller waits the event is
- * there. Returns: 0, -ECANCELED.
- */
-static int fake_again(struct co__slot *slot, struct co__source *source)
+int co__slot_fake_again(struct co__slot *slot, struct co__source *source)
 {
     co__source_deliver(source, slot->generation, 0);
     return co__source_wait(source, false);
@@ -93,28 +89,51 @@ static bool is_over(const struct co__slot *slot)
            !__atomic_load_n(&slot->heard, __ATOMIC_RELAXED /* as above */);
 }
 
-static ssize_t receive(struct co__slot *slot, void *buf, size_t cap)
+/*
+ * One try. Returns: as co_recv; -EAGAIN if there is nothing, and *ret_drained for co__source_wait.
+ */
+static ssize_t receive_once(struct co__slot *slot, void *buf, size_t cap, bool *ret_drained)
 {
     for (;;) {
         bool asked;
         ssize_t n;
         int r;
 
-        if (CO__CHAOS(CO__CHAOS_RETRY) && (r = fake_again(slot, &slot->read)) < 0)
+        if (CO__CHAOS(CO__CHAOS_RETRY) && (r = co__slot_fake_again(slot, &slot->read)) < 0)
             return r;
         n = receive_now(slot, buf, fake_short(slot, cap), &asked);
         if (n != -EAGAIN)
             return n;
+        *ret_drained = !asked;
         /* relaxed: see slot.h. */
-        if (__atomic_load_n(&slot->draining, __ATOMIC_RELAXED) && is_over(slot)) {
-            if (asked)
-                return 0;
-        } else {
-            r = co__source_wait(&slot->read, !asked);
-            if (r < 0)
-                return r;
-        }
-        slot->left = CO__SLOT_UNKNOWN; /* the wake-up, or the stop, says: ask */
+        if (!__atomic_load_n(&slot->draining, __ATOMIC_RELAXED) || !is_over(slot))
+            return n;
+        if (asked)
+            return 0;
+        slot->left = CO__SLOT_UNKNOWN; /* the stop says: ask */
+    }
+}
+
+static int wait_to_receive(struct co__slot *slot, bool drained)
+{
+    int r = co__source_wait(&slot->read, drained);
+
+    slot->left = CO__SLOT_UNKNOWN; /* the wake-up says: ask */
+    return r;
+}
+
+static ssize_t receive(struct co__slot *slot, void *buf, size_t cap)
+{
+    for (;;) {
+        bool drained;
+        ssize_t n = receive_once(slot, buf, cap, &drained);
+        int r;
+
+        if (n != -EAGAIN)
+            return n;
+        r = wait_to_receive(slot, drained);
+        if (r < 0)
+            return r;
     }
 }
 
@@ -129,6 +148,27 @@ ssize_t co__recv_now(int fd, void *buf, size_t cap)
     if (!slot)
         return r;
     n = receive_now(slot, buf, cap, &asked);
+    co__slot_leave(slot, CO__SLOT_READING);
+    return n;
+}
+
+ssize_t co__recv_lean(int fd, void *buf, size_t cap, void (*let_go)(void *arg), void *arg)
+{
+    struct co__slot *slot;
+    bool drained;
+    ssize_t n;
+    int r;
+
+    slot = co__slot_begin(fd, CO__SLOT_READING, &r);
+    if (!slot)
+        return r;
+    n = receive_once(slot, buf, cap, &drained);
+    if (n == -EAGAIN) {
+        let_go(arg);
+        r = wait_to_receive(slot, drained);
+        if (r < 0)
+            n = r;
+    }
     co__slot_leave(slot, CO__SLOT_READING);
     return n;
 }
@@ -169,6 +209,13 @@ ssize_t co_recvn(int fd, void *buf, size_t len)
     return n < 0 ? n : (ssize_t)done;
 }
 
+int co__slot_wait_for_room(struct co__slot *slot)
+{
+    if (!slot->out_armed) /* the first time; arming reports what holds already */
+        return co__slot_arm_out(slot);
+    return co__source_wait(&slot->write, false);
+}
+
 /* One system call's worth. Returns: bytes written, 0 after waiting, or a negative errno. */
 static ssize_t send_some(struct co__slot *slot, const struct msghdr *msg)
 {
@@ -181,7 +228,7 @@ static ssize_t send_some(struct co__slot *slot, const struct msghdr *msg)
     if (CO__CHAOS(CO__CHAOS_INTR))
         return 0;
     if (CO__CHAOS(CO__CHAOS_RETRY))
-        return fake_again(slot, &slot->write);
+        return co__slot_fake_again(slot, &slot->write);
     len = fake_short(slot, msg->msg_iov->iov_len);
     if (msg->msg_iovlen == 1 || len < msg->msg_iov->iov_len) /* cheaper for the kernel */
         n = send(slot->fd, msg->msg_iov->iov_base, len, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -192,11 +239,7 @@ static ssize_t send_some(struct co__slot *slot, const struct msghdr *msg)
     r = -errno;
     if (r == -EINTR)
         return 0;
-    if (r != -EAGAIN)
-        return r;
-    if (!slot->out_armed) /* the first time; arming reports what holds already */
-        return co__slot_arm_out(slot);
-    return co__source_wait(&slot->write, false);
+    return r == -EAGAIN ? co__slot_wait_for_room(slot) : r;
 }
 
 /* Drops n bytes from the front of a message. */

@@ -32,6 +32,7 @@
 #include <co/sem.h>
 #include <co/signal.h>
 #include <co/sockopt.h>
+#include <co/stream.h>
 #include <co/stats.h>
 #include <co/task.h>
 #include <co/ticker.h>

@@ -115,6 +115,14 @@ CO_API CO_NODISCARD ssize_t co_send(int fd, const void *buf, size_t len);
 CO_API CO_NODISCARD ssize_t co_sendv(int fd, const struct iovec *iov, int count);
 
 /*
+ * Writes `len` bytes of a file, from `offset` on, without copying them through the program. Parts
+ * of it that are not in memory are read on the offload pool first.
+ * Returns: bytes written, fewer than len if the file ended before; -EINVAL if it cannot be mapped;
+ *   else as co_send. Suspends: yes. Threads: coroutines. Owns: file stays the caller's.
+ */
+CO_API CO_NODISCARD ssize_t co_sendfile(int fd, int file, int64_t offset, size_t len);
+
+/*
  * Ends one direction: how is SHUT_RD, SHUT_WR or SHUT_RDWR of <sys/socket.h>.
  * Returns: 0; -ENOTCONN; -EINVAL. Suspends: never. Threads: any.
  */

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sendfile.c - file to socket without copying, by sendfile(2).
+ *
+ * sendfile(2) on a non-blocking socket still waits for the disk, and the worker with it. So before
+ * each piece the page cache is asked for its first and last byte by preadv2(2) with RWF_NOWAIT;
+ * if one is missing, the piece is read on the offload pool, which leaves it in the cache
+ * (docs/decisions/0025).
+ */
+#include "slot.h"
+
+#include <co/net.h>
+#include <co/offload.h>
+#include <co/private/chaos.h>
+#include <limits.h>
+#include <sys/sendfile.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum {
+    PIECE = 256 * 1024, /* some 50 us of a worker's time */
+    SCRATCH = 16 * 1024,
+};
+
+struct piece {
+    int file;
+    int64_t offset;
+    size_t len;
+};
+
+/* Whether a byte can be had without the disk; so it is taken to be if the kernel cannot tell. */
+static bool is_cached(int file, int64_t offset)
+{
+    char byte;
+    struct iovec one = {.iov_base = &byte, .iov_len = 1};
+    int r = preadv2(file, &one, 1, offset, RWF_NOWAIT) < 0 ? -errno : 0;
+
+    return r != -EAGAIN;
+}
+
+/* On a thread of the pool, where it may block. The bytes are not wanted, only in memory. */
+static int load(void *arg)
+{
+    const struct piece *piece = arg;
+    char scratch[SCRATCH];
+    size_t done = 0;
+
+    while (done < piece->len) {
+        size_t len = piece->len - done < sizeof scratch ? piece->len - done : sizeof scratch;
+        ssize_t n = pread(piece->file, scratch, len, piece->offset + (int64_t)done);
+
+        if (n <= 0)
+            break; /* sendfile will meet it again, and say it */
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+static int see_to_memory(struct piece *piece)
+{
+    if (is_cached(piece->file, piece->offset) &&
+        is_cached(piece->file, piece->offset + (int64_t)piece->len - 1))
+        return 0;
+    return co_offload(load, piece, NULL);
+}
+
+/*
+ * One system call's worth. Returns: bytes sent; 0 if there may be room now; -ENODATA at the end of
+ * the file; another negative errno.
+ */
+static ssize_t send_some(struct co__slot *slot, const struct piece *piece)
+{
+    off_t offset = piece->offset;
+    size_t len = piece->len;
+    ssize_t n;
+    int r;
+
+    if (co__source_consume(&slot->write) & CO__SOURCE_CLOSING)
+        return -ECANCELED;
+    if (CO__CHAOS(CO__CHAOS_INTR))
+        return 0;
+    if (CO__CHAOS(CO__CHAOS_RETRY))
+        return co__slot_fake_again(slot, &slot->write);
+    if (CO__CHAOS(CO__CHAOS_SHORT))
+        len = (len + 1) / 2;
+    n = sendfile(slot->fd, piece->file, &offset, len);
+    if (n > 0)
+        return n;
+    r = n < 0 ? -errno : -ENODATA;
+    if (r == -EINTR)
+        return 0;
+    return r == -EAGAIN ? co__slot_wait_for_room(slot) : r;
+}
+
+/* Returns: bytes sent, fewer than asked for if the file ended; or a negative errno. */
+static ssize_t send_all(struct co__slot *slot, struct piece *piece, size_t len, size_t *ret_done)
+{
+    size_t loaded = 0; /* up to here of the whole, its pieces have been seen to */
+
+    while (*ret_done < len) {
+        size_t left = len - *ret_done;
+        ssize_t n = 0;
+
+        if (*ret_done >= loaded) {
+            piece->len = left < PIECE ? left : PIECE;
+            loaded = *ret_done + piece->len;
+            n = see_to_memory(piece);
+        }
+        piece->len = loaded - *ret_done;
+        if (n == 0)
+            n = send_some(slot, piece);
+        if (n > 0) {
+            *ret_done += (size_t)n;
+            piece->offset += n;
+            n = *ret_done < len ? co_check() : 0;
+        }
+        if (n == -ENODATA)
+            break;
+        if (n < 0)
+            return n;
+    }
+    return (ssize_t)*ret_done;
+}
+
+ssize_t co_sendfile(int fd, int file, int64_t offset, size_t len)
+{
+    struct piece piece = {.file = file, .offset = offset};
+    struct co__slot *slot;
+    size_t done = 0;
+    ssize_t n;
+    int r;
+
+    slot = co__slot_begin(fd, CO__SLOT_WRITING, &r);
+    if (!slot)
+        return r;
+    if (offset < 0 || len > SSIZE_MAX)
+        n = -EINVAL;
+    else
+        n = slot->broken ? -EPIPE : send_all(slot, &piece, len, &done);
+    if (n < 0 && done > 0)
+        slot->broken = 1;
+    if (n > 0)
+        __atomic_store_n(&slot->heard, 0, __ATOMIC_RELAXED /* see slot.h */);
+    co__slot_leave(slot, CO__SLOT_WRITING);
+    return n;
+}
