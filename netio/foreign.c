@@ -15,13 +15,17 @@
 #include <co/task.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 
 /* ---- taking in and letting go ---- */
 
-static enum co__slot_kind kind_of(int fd)
+static enum co__slot_kind kind_of(int fd, int flags)
 {
     int type, domain, protocol, listening;
+    struct stat stat;
 
+    if ((flags & O_NONBLOCK) && fstat(fd, &stat) == 0 && S_ISFIFO(stat.st_mode))
+        return CO__SLOT_PIPE;
     if (co__socket_get(fd, SOL_SOCKET, SO_TYPE, &type) < 0 ||
         co__socket_get(fd, SOL_SOCKET, SO_DOMAIN, &domain) < 0 ||
         co__socket_get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) < 0)
@@ -49,7 +53,7 @@ int co_adopt(int fd)
     r = co__slot_release(fd);
     if (r < 0 && r != -EBADF)
         return r;
-    kind = kind_of(fd);
+    kind = kind_of(fd, flags);
     if (kind == CO__SLOT_LISTENER && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return -errno;
     return co__slot_adopt(fd, kind, co_worker());

@@ -46,7 +46,8 @@ enum co__slot_kind {
     CO__SLOT_STREAM, /* it does not: unix sockets carry descriptors beside data */
     CO__SLOT_DATAGRAM,
     CO__SLOT_LISTENER,
-    CO__SLOT_OTHER, /* adopted, and no socket */
+    CO__SLOT_PIPE,  /* non-blocking; takes read(2) and write(2) instead of recv(2) and send(2) */
+    CO__SLOT_OTHER, /* none of these: waited for, and no more */
 };
 
 /* What a reader knows of the bytes that wait in the kernel. */

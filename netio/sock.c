@@ -19,8 +19,10 @@
 #include <co/park.h>
 #include <co/private/chaos.h>
 #include <co/scope.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum { PIECES_MAX = 64 };
 
@@ -41,9 +43,28 @@ int co__slot_fake_again(struct co__slot *slot, struct co__source *source)
 /* How much of `len` bytes a system call may move. */
 static size_t fake_short(const struct co__slot *slot, size_t len)
 {
-    bool stream = slot->kind == CO__SLOT_TCP || slot->kind == CO__SLOT_STREAM;
+    bool stream = slot->kind <= CO__SLOT_STREAM || slot->kind == CO__SLOT_PIPE;
 
     return stream && CO__CHAOS(CO__CHAOS_SHORT) ? (len + 1) / 2 : len;
+}
+
+/* Returns: as recv(2). */
+static ssize_t take(const struct co__slot *slot, void *buf, size_t cap)
+{
+    if (slot->kind == CO__SLOT_PIPE)
+        return read(slot->fd, buf, cap);
+    return recv(slot->fd, buf, cap, slot->flags);
+}
+
+/* Returns: as sendmsg(2). What a pipe without readers says by a signal, the runtime ignores. */
+static ssize_t put(const struct co__slot *slot, const struct msghdr *msg, size_t len)
+{
+    if (slot->kind == CO__SLOT_PIPE)
+        return len < msg->msg_iov->iov_len ? write(slot->fd, msg->msg_iov->iov_base, len)
+                                           : writev(slot->fd, msg->msg_iov, (int)msg->msg_iovlen);
+    if (msg->msg_iovlen == 1 || len < msg->msg_iov->iov_len) /* cheaper for the kernel */
+        return send(slot->fd, msg->msg_iov->iov_base, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sendmsg(slot->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /*
@@ -65,7 +86,7 @@ static ssize_t receive_now(struct co__slot *slot, void *buf, size_t cap, bool *r
         r = -EINTR;
         if (CO__CHAOS(CO__CHAOS_INTR))
             continue;
-        n = recv(slot->fd, buf, cap, slot->flags);
+        n = take(slot, buf, cap);
         r = n < 0 ? -errno : 0;
     } while (r == -EINTR);
     if (n > 0) {
@@ -230,10 +251,7 @@ static ssize_t send_some(struct co__slot *slot, const struct msghdr *msg)
     if (CO__CHAOS(CO__CHAOS_RETRY))
         return co__slot_fake_again(slot, &slot->write);
     len = fake_short(slot, msg->msg_iov->iov_len);
-    if (msg->msg_iovlen == 1 || len < msg->msg_iov->iov_len) /* cheaper for the kernel */
-        n = send(slot->fd, msg->msg_iov->iov_base, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    else
-        n = sendmsg(slot->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    n = put(slot, msg, len);
     if (n >= 0)
         return n;
     r = -errno;
@@ -283,6 +301,8 @@ static ssize_t send_all(struct co__slot *slot, struct msghdr *msg, size_t len)
 
 ssize_t co__send_now(int fd, const void *buf, size_t len)
 {
+    struct iovec piece = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
+    struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};
     struct co__slot *slot;
     ssize_t n;
     int r;
@@ -295,7 +315,7 @@ ssize_t co__send_now(int fd, const void *buf, size_t len)
     } else if (co__source_consume(&slot->write) & CO__SOURCE_CLOSING) {
         n = -ECANCELED;
     } else {
-        n = send(slot->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = put(slot, &msg, len);
         r = n < 0 ? -errno : 0;
         if (r < 0)
             n = r == -EINTR ? -EAGAIN : r;
@@ -373,10 +393,16 @@ static void begun(struct co__source *source)
  */
 static void look_for_rest(struct co__slot *slot)
 {
+    struct pollfd polled = {.fd = slot->fd, .events = POLLIN};
+    bool none;
     char byte;
 
     (void)co__source_consume(&slot->read);
-    if (recv(slot->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN)
+    if (slot->kind == CO__SLOT_PIPE)
+        none = poll(&polled, 1, 0) == 0;
+    else
+        none = recv(slot->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
+    if (none)
         slot->left = CO__SLOT_DRAINED;
     else
         co__source_deliver(&slot->read, slot->generation, 0);

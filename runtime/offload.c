@@ -22,6 +22,7 @@
 #include "worker.h"
 #include <co/offload.h>
 #include <co/private/chaos.h>
+#include <co/private/offload.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -261,14 +262,14 @@ static int commit(co_ticket ticket, void *arg)
     return submit(request);
 }
 
-int co_offload(int (*fn)(void *arg), void *arg, int *ret_result)
+static int offload(int (*fn)(void *arg), void *arg, unsigned flags, int *ret_result)
 {
     struct request request = {.fn = fn, .arg = arg, .ret_result = ret_result};
-    int r = co_check();
+    int r;
 
-    if (r < 0)
-        return r;
-    r = co_park_for("offload", NULL, commit, &request, 0);
+    if (CO__CHAOS(CO__CHAOS_WORK))
+        return -ENOMEM;
+    r = co_park_for("offload", NULL, commit, &request, flags);
     if (r < 0) {
         co_latch_take(&pool.latch);
         if (request.queued)
@@ -276,6 +277,18 @@ int co_offload(int (*fn)(void *arg), void *arg, int *ret_result)
         co_latch_give(&pool.latch);
     }
     return r;
+}
+
+int co_offload(int (*fn)(void *arg), void *arg, int *ret_result)
+{
+    int r = co_check();
+
+    return r < 0 ? r : offload(fn, arg, 0, ret_result);
+}
+
+int co__offload_anyway(int (*fn)(void *arg), void *arg, int *ret_result)
+{
+    return offload(fn, arg, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE, ret_result);
 }
 
 int co_offload_detached(void (*fn)(void *arg), void *arg)

@@ -136,10 +136,10 @@ void co__source_clear(struct co__source *source, uint64_t ticket)
         continue;
 }
 
-int co__source_wait(struct co__source *source, bool drained)
+static int wait_for(struct co__source *source, unsigned refuse, unsigned flags)
 {
-    struct wait wait = {source, drained ? CO__SOURCE_HUP | CO__SOURCE_PRI : 0, CO__SOURCE_WAITER};
-    int r = co_park_for(co__park_source, source, publish, &wait, 0);
+    struct wait wait = {source, refuse, CO__SOURCE_WAITER};
+    int r = co_park_for(co__park_source, source, publish, &wait, flags);
     struct co__coro *co;
 
     if (r == 0 || r == LOOK_AGAIN)
@@ -150,6 +150,16 @@ int co__source_wait(struct co__source *source, bool drained)
     /* relaxed: our own word; we run. */
     co__source_clear(source, co__ticket(co, atomic_load_explicit(&co->word, memory_order_relaxed)));
     return r;
+}
+
+int co__source_wait(struct co__source *source, bool drained)
+{
+    return wait_for(source, drained ? CO__SOURCE_HUP | CO__SOURCE_PRI : 0, 0);
+}
+
+int co__source_wait_anyway(struct co__source *source)
+{
+    return wait_for(source, 0, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE);
 }
 
 struct wait_any {

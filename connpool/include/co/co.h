@@ -13,8 +13,10 @@
 #include <co/conf.h>
 #include <co/connect.h>
 #include <co/datagram.h>
+#include <co/dir.h>
 #include <co/errno.h>
 #include <co/event.h>
+#include <co/file.h>
 #include <co/foreign.h>
 #include <co/group.h>
 #include <co/inspect.h>
@@ -27,6 +29,7 @@
 #include <co/once.h>
 #include <co/park.h>
 #include <co/pool.h>
+#include <co/process.h>
 #include <co/rwlock.h>
 #include <co/scope.h>
 #include <co/sem.h>

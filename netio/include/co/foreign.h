@@ -21,10 +21,10 @@ enum { CO_READABLE = 1, CO_WRITABLE = 2 };
 
 /*
  * Takes a descriptor in that Corvid has not made: a socket, pipe, terminal, eventfd or the like.
- * Its readiness arrives at this worker's loop from now on. Sockets may then be used like our own; a
- * listening one is made non-blocking, otherwise flags stay as they are. If a descriptor of this
- * number was adopted already, and then closed behind our back, that one is forgotten, and who
- * waits for it gets -ECANCELED.
+ * Its readiness arrives at this worker's loop from now on. Sockets may then be used like our own,
+ * and pipes that are non-blocking already; a listening socket is made non-blocking, otherwise flags
+ * stay as they are. If a descriptor of this number was adopted already, and then closed behind our
+ * back, that one is forgotten, and who waits for it gets -ECANCELED.
  * Returns: 0; -EBADF if it is not open; -EPERM for a plain file or a folder, which are always
  *   ready, and outside a coroutine; -EBUSY if it is a descriptor of Corvid's own; -ENOMEM.
  *   Suspends: only to wait until the forgotten one's users have left. Threads: coroutines.

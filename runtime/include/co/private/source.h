@@ -83,6 +83,12 @@ uint64_t co__source_consume(struct co__source *source);
 int co__source_wait(struct co__source *source, bool drained);
 
 /*
+ * Waits until something happens, and neither cancel nor a deadline cuts that short. Returns: 0: try
+ * the call again; -ECANCELED: hung up; -EPERM outside a coroutine. Suspends: yes.
+ */
+int co__source_wait_anyway(struct co__source *source);
+
+/*
  * Waits until something happens at any of the sources; the caller holds the
  * direction of each. Afterwards none of them names the caller.
  * Returns: 0: look at all of them again; -ECANCELED (also if one of them is closing); -ETIMEDOUT.
