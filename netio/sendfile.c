@@ -5,7 +5,7 @@
  * sendfile(2) on a non-blocking socket still waits for the disk, and the worker with it. So before
  * each piece the page cache is asked for its first and last byte by preadv2(2) with RWF_NOWAIT;
  * if one is missing, the piece is read on the offload pool, which leaves it in the cache
- * (docs/decisions/0025).
+ * (docs/decisions/0028).
  */
 #include "slot.h"
 
