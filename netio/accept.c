@@ -165,7 +165,7 @@ static int serve_sibling(void *arg)
 /* Opens a listener on the loop of `worker` and starts who serves it, if it is not the first's. */
 static int start_sibling(struct co_group *group, int lfd, int worker, struct sibling *sibling)
 {
-    int r;
+    int r = 0;
     struct co__slot *slot = co__slot_enter(lfd, 0, &r);
 
     if (!slot)

@@ -297,8 +297,6 @@ static void entry(void *data)
         break;
     case CO__ENTRY_MAIN:
         co__rt.main_result = co->entry.main_fn(co->entry.arg);
-        /* release: pairs with the load in co__run_last_asleep. */
-        atomic_store_explicit(&co__rt.main_done, 1, memory_order_release);
         break;
     case CO__ENTRY_WHEN:
         call_when(co);

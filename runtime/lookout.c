@@ -98,9 +98,9 @@ static void report(const struct co__worker *w, struct sight *sight, int64_t now,
         return;
     }
     sight->report_at = CO_NEVER;
-    co_stat_add(CO__STAT_STALLS, 1);
-    /* relaxed: a hint, who it may have been. */
+    /* relaxed: a hint, who it may have been. Traced first: who waits for the counter goes on. */
     CO__TRACE(NULL, stall, atomic_load_explicit(&w->running, memory_order_relaxed), spent / CO_MS);
+    co_stat_add(CO__STAT_STALLS, 1);
     co__stall_report(w, sight->since, false);
 }
 

@@ -18,6 +18,7 @@
 #include "offload.h"
 
 #include "futex.h"
+#include "live.h"
 #include "park.h"
 #include "worker.h"
 #include <co/offload.h>
@@ -138,23 +139,13 @@ static bool next(struct server *self, struct request *ret_request)
     }
 }
 
-static void let_go_of_runtime(void)
-{
-    /*
-     * seq_cst: against the CAS that closes the count. If all workers sleep already, one has to look
-     * at it again.
-     */
-    if (atomic_fetch_sub_explicit(&co__rt.live, 1, memory_order_seq_cst) == 1)
-        co__worker_kick(&co__rt.workers[0]);
-}
-
 static void perform(const struct request *request)
 {
     int result;
 
     if (!request->ticket) {
         request->detached_fn(request->arg);
-        let_go_of_runtime();
+        co__live_leave();
         return;
     }
     if (!co_claim(request->ticket, 0))

@@ -7,6 +7,7 @@
 #include "deadlock.h"
 #include "dump.h"
 #include "fork.h"
+#include "live.h"
 #include "lookout.h"
 #include "offload.h"
 #include "outside.h"
@@ -104,27 +105,13 @@ void co__run_check(struct co__worker *w)
     co__batch_end(w);
 }
 
-static bool is_over(void)
-{
-    int64_t none = 0;
-
-    /* acquire: pairs with the store after the first function returned. */
-    if (!atomic_load_explicit(&co__rt.main_done, memory_order_acquire))
-        return false;
-    /* seq_cst: against the CAS of a plain thread that starts a coroutine. All workers have told
-     * their part of the count before they published their sleep, so zero is the truth. */
-    if (!atomic_compare_exchange_strong_explicit(&co__rt.live, &none, CO__LIVE_CLOSED,
-                                                 memory_order_seq_cst, memory_order_relaxed))
-        return false;
-    /* release: pairs with the loads in the workers' loops and the watchdog. */
-    atomic_store_explicit(&co__rt.phase, CO__STOP, memory_order_release);
-    return true;
-}
-
 bool co__run_last_asleep(void)
 {
-    if (is_over())
+    if (co__live_end()) {
+        /* release: pairs with the loads in the workers' loops and the watchdog. */
+        atomic_store_explicit(&co__rt.phase, CO__STOP, memory_order_release);
         return true;
+    }
     if (co__clock_is_stopped())
         co__clock_wind();
     return false;
@@ -280,7 +267,6 @@ static void reset(void)
     /* relaxed, all: no other thread yet. */
     atomic_store_explicit(&co__rt.live, 0, memory_order_relaxed);
     atomic_store_explicit(&co__rt.phase, CO__RUN, memory_order_relaxed /* as above */);
-    atomic_store_explicit(&co__rt.main_done, 0, memory_order_relaxed /* as above */);
     atomic_store_explicit(&co__rt.stop_asked, 0, memory_order_relaxed /* as above */);
     atomic_store_explicit(&co__rt.drain_begun, 0, memory_order_relaxed /* as above */);
     atomic_store_explicit(&co__rt.stuck, 0, memory_order_relaxed /* as above */);

@@ -56,7 +56,4 @@ void co__spawn_undo(struct co__worker *w, struct co__coro *co);
 /* Starts the first function. */
 int co__go_main(co_main_fn *fn, void *arg);
 
-/* co__rt.live when no coroutine may be counted any more. */
-#define CO__LIVE_CLOSED INT64_MIN
-
 #endif

@@ -727,7 +727,7 @@ void co__stacks_stop(void)
         /* relaxed: as above. */
         uintptr_t base = atomic_load_explicit(&area->base, memory_order_relaxed);
 
-        for (unsigned i = 0; i < area->count; i++)
+        for (unsigned i = area->count; i-- > 0;) /* valgrind has its list in this order */
             co__guard_drop(&area->stack[i]);
         if (base != 0)
             (void)munmap((void *)base, area_bytes(area));

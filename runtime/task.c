@@ -2,6 +2,7 @@
 /* task.c - starting coroutines, yielding, sleeping. The life of the runtime is in run.c. */
 #include <co/task.h>
 
+#include "live.h"
 #include "outside.h"
 #include "park.h"
 #include "run.h"
@@ -9,40 +10,20 @@
 #include <co/private/poll.h>
 #include <string.h>
 
-/* A plain thread's start counts at once, and only while the count is open. */
-static bool count_outside(void)
+/* Who starts a coroutine is counted, a plain thread first, a worker once it has the record. */
+static void count_back(struct co__worker *w)
 {
-    /* relaxed: the CAS decides. */
-    int64_t live = atomic_load_explicit(&co__rt.live, memory_order_relaxed);
-
-    do {
-        if (live < CO__LIVE_CLOSED / 2)
-            return false;
-        /* seq_cst: against the CAS that closes the count. */
-    } while (!atomic_compare_exchange_weak_explicit(&co__rt.live, &live, live + 1,
-                                                    memory_order_seq_cst, memory_order_relaxed));
-    return true;
-}
-
-static void count(struct co__worker *w, int n)
-{
-    if (w) {
-        w->live += n;
-        return;
-    }
-    /*
-     * seq_cst: as in count_outside. The last worker to fall asleep may have seen a start that then
-     * failed: somebody has to look again whether that was the end.
-     */
-    if (atomic_fetch_add_explicit(&co__rt.live, n, memory_order_seq_cst) + n == 0)
-        co__worker_kick(&co__rt.workers[0]);
+    if (w)
+        w->live--;
+    else
+        co__live_leave();
 }
 
 struct co__coro *co__spawn_take(struct co__worker *w, int *ret_err)
 {
     struct co__coro *co;
 
-    if (!w && !count_outside()) {
+    if (!w && !co__live_enter()) {
         *ret_err = -ECANCELED;
         return NULL;
     }
@@ -55,9 +36,9 @@ struct co__coro *co__spawn_take(struct co__worker *w, int *ret_err)
         co = NULL;
     }
     if (!co && !w)
-        count(NULL, -1);
+        co__live_leave();
     if (co && w)
-        count(w, 1);
+        w->live++;
     if (co)
         CO__TRACE(w, spawn, co->index, w && w->current ? w->current->index : 0);
     return co;
@@ -104,7 +85,7 @@ int co__spawn_opts(struct co__worker *w, struct co__coro *co, const struct co_op
 void co__spawn_undo(struct co__worker *w, struct co__coro *co)
 {
     co__coro_put(w, co);
-    count(w, -1);
+    count_back(w);
 }
 
 static int spawn(struct co__entry entry, const void *copy, const struct co_opts *opts)

@@ -16,6 +16,7 @@
  */
 #include "worker.h"
 
+#include "live.h"
 #include "lookout.h"
 #include "park.h"
 #include "poll.h"
@@ -557,18 +558,6 @@ static struct co__coro *next(struct co__worker *w)
 
 /* ---- sleeping ---- */
 
-static void tell_live(struct co__worker *w)
-{
-    if (w->live != 0) {
-        /*
-         * relaxed: the publication of the sleep that follows, under the lock of the idle set,
-         * orders it.
-         */
-        atomic_fetch_add_explicit(&co__rt.live, w->live, memory_order_relaxed);
-        w->live = 0;
-    }
-}
-
 /*
  * The second look, after the sleep was published: everything that somebody may have brought just
  * before.
@@ -621,7 +610,7 @@ static void nap(struct co__worker *w)
     bool finished;
     int n;
 
-    tell_live(w);
+    co__live_tell(w);
     measure_turns(w);
     finished = co__idle_sleep(&co__rt.idle, w->index, w->searching, co__run_last_asleep);
     w->searching = false;

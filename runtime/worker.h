@@ -84,7 +84,6 @@ struct co__runtime {
     _Alignas(
         CO__CACHE_LINE) _Atomic int64_t live; /* coroutines, less what workers have not told yet */
     _Atomic int phase;                        /* enum co__phase */
-    _Atomic int main_done;                    /* the first function has returned */
     _Atomic int stop_asked;                   /* co_stop was called */
     _Atomic int drain_begun;                  /* a worker has taken it upon itself */
     _Atomic int stuck;                        /* workers that the lookout holds for stuck */

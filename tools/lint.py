@@ -34,6 +34,7 @@ HOMES = (
     (re.compile(r'ini\.h'), ('runtime/conf',)),
     (re.compile(r'boost/'), ('runtime/context.c',)),
     (re.compile(r'sanitizer/'), ('runtime/context.c', 'runtime/stack')),
+    (re.compile(r'valgrind/'), ('runtime/guard.c', 'tests/support/child.h')),
     (re.compile(r'openssl/'), ('netio/', 'tests/')),
     (re.compile(r'(llhttp|zlib)\.h|brotli/|nghttp2/|wslay/'), ('netio/http/', 'tests/')),
     (re.compile(r'libpq|postgres|hiredis'), ('connpool/backends/', 'tests/')),

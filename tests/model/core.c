@@ -22,6 +22,8 @@
  * late:    the same with a deadline. drain: with the drain.
  * offload: blocking work twice on another thread, which cancel takes back until it has begun; the
  *          end of the pool.
+ * any:     co__source_wait_any at two sources, with an event at each, and a deadline.
+ * close:   the same with an event at the one, and the other hung up.
  *
  * Checked: nobody runs a coroutine that still has a foot on its stack, or two at once (data race on
  * `foot`); values, bytes and end of stream arrive once; no time-out comes early, none is lost, nor
@@ -48,7 +50,9 @@ enum scenarios {
     START,
     LATE,
     DRAINED,
-    OFFLOAD
+    OFFLOAD,
+    ANY,
+    CLOSE
 };
 
 enum { VALUE = 1, REFUSED = 2, WOKEN = 3 };
@@ -68,6 +72,8 @@ const char *const model_scenarios[] = {
     "late: starter and deadline",
     "drain: starter and drain",
     "offload: taken back or waited for",
+    "any: two sources, deadline",
+    "close: two sources, one is hung up",
     NULL,
 };
 
@@ -482,6 +488,69 @@ static void play_offload(int thread)
     }
 }
 
+/* ---- waiting at two sources ---- */
+
+static struct co__source pair[2];
+static _Atomic int events[2];
+
+static bool named(const struct co__source *s)
+{
+    return (__atomic_load_n(&s->word, __ATOMIC_SEQ_CST) & CO__SOURCE_STATE) >= CO__SOURCE_WAITER;
+}
+
+/* Waits until both have happened, or until the one is closing. */
+static void chooser(void *arg)
+{
+    struct co__source *const both[] = {&pair[0], &pair[1]};
+    int r = 0;
+
+    (void)arg;
+    if (playing == ANY)
+        co__worker()->current->deadline = 5;
+    while (got < 2 && r != -ECANCELED) {
+        for (int i = 0; i < 2; i++) {
+            (void)co__source_consume(both[i]);
+            got += atomic_exchange_explicit(&events[i], 0, memory_order_seq_cst);
+        }
+        if (got == 2)
+            break;
+        r = co__source_wait_any(both, 2);
+        MODEL_CHECK(!named(&pair[0]) && !named(&pair[1]));
+        MODEL_CHECK(r == 0 || r == (playing == ANY ? -ETIMEDOUT : -ECANCELED));
+        if (r == -ETIMEDOUT) {
+            MODEL_CHECK(atomic_load_explicit(&now, memory_order_seq_cst) >= 5);
+            co__worker()->current->deadline = CO_NEVER;
+        }
+    }
+    done = true;
+}
+
+static void happen(int i)
+{
+    atomic_store_explicit(&events[i], 1, memory_order_seq_cst);
+    co__source_deliver(&pair[i], 1, 0);
+    run_ready();
+}
+
+static void play_pair(int thread)
+{
+    if (thread == 0) {
+        run_ready();
+        mind_time();
+    } else if (thread == 1) {
+        happen(0);
+        mind_time();
+    } else if (thread == 2 && playing == ANY) {
+        happen(1);
+        mind_time();
+    } else if (thread == 2) {
+        co__source_hangup(&pair[1]);
+        run_ready();
+    } else if (playing == ANY) {
+        pass_time(6);
+    }
+}
+
 /* ---- each execution ---- */
 
 static void before_memory(void)
@@ -501,6 +570,10 @@ void model_before(int scenario)
     before_memory();
     model_watch(&published, sizeof published, 0);
     model_watch(&source.word, sizeof source.word, 0);
+    for (int i = 0; i < 2; i++) {
+        model_watch(&pair[i].word, sizeof pair[i].word, 0);
+        model_watch(&events[i], sizeof events[i], 0);
+    }
     model_watch(&kernel, sizeof kernel, 0);
     model_watch(&edge, sizeof edge, 0);
     model_watch(&closed, sizeof closed, 0);
@@ -515,8 +588,11 @@ void model_before(int scenario)
     begin(0, scenario <= EXPIRY    ? receiver
              : scenario == TIMER   ? sleeper
              : scenario == OFFLOAD ? offloader
+             : scenario > OFFLOAD  ? chooser
                                    : reader);
     co__source_reset(&source, 1);
+    co__source_reset(&pair[0], 1);
+    co__source_reset(&pair[1], 1);
 }
 
 void model_run(int scenario, int thread)
@@ -527,6 +603,8 @@ void model_run(int scenario, int thread)
         play_timer(thread);
     else if (scenario == OFFLOAD)
         play_offload(thread);
+    else if (scenario > OFFLOAD)
+        play_pair(thread);
     else
         play_source(thread);
 }
@@ -537,4 +615,6 @@ void model_after(int scenario)
     MODEL_CHECK(scenario > EXPIRY || received + buffered == 2);
     MODEL_CHECK(started == armed);
     MODEL_CHECK((model_value(&source.word) & CO__SOURCE_STATE) <= CO__SOURCE_READY);
+    for (int i = 0; i < 2; i++)
+        MODEL_CHECK((model_value(&pair[i].word) & CO__SOURCE_STATE) <= CO__SOURCE_READY);
 }

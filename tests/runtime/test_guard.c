@@ -43,6 +43,9 @@ Test(guard, beyond_the_quota_of_mprotect_stacks_are_unguarded_and_counted, .time
     struct co__stack_counts counts;
     size_t n = 60000, guarded = 0;
 
+#ifdef CO_TEST_VALGRIND
+    cr_skip_test("valgrind has no room for so many mappings");
+#endif
     start(CO__GUARD_MPROTECT);
     all = get_many(n, 0);
     for (size_t i = 0; i < n; i++)

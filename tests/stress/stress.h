@@ -38,7 +38,9 @@
 #endif
 
 /* How much slower things may be than in a plain build. */
-#if defined(STRESS_TSAN) || defined(STRESS_ASAN)
+#if defined(CO_TEST_VALGRIND)
+enum { STRESS_SLOWER = 50 };
+#elif defined(STRESS_TSAN) || defined(STRESS_ASAN)
 enum { STRESS_SLOWER = 10 };
 #else
 enum { STRESS_SLOWER = 1 };

@@ -112,12 +112,14 @@ static inline bool chaotic(void)
 #endif
 }
 
-/* Divides the work of long tests under sanitizers, and where somebody asked for a short run. */
+/* Divides the work of long tests where code is slow, and where somebody asked for a short run. */
 static inline int fewer(int n)
 {
     int divisor = 1;
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || defined(CO_TEST_TSAN)
+#if defined(CO_TEST_VALGRIND)
+    divisor = 40;
+#elif defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || defined(CO_TEST_TSAN)
     divisor = 10;
 #endif
     if (getenv("CORVID_SHORT"))

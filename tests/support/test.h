@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/support/test.h - what every test file includes: Criterion, or in ThreadSanitizer builds the
- * stand-in of tsan.h, because Criterion cannot be loaded there (its arena does not fit into TSan's
- * address space).
+ * tests/support/test.h - what every test file includes: Criterion, or its stand-in, plain.h.
+ *
+ * The stand-in is for ThreadSanitizer, because Criterion cannot be loaded there (its arena does not
+ * fit into TSan's address space), and for valgrind, where each test of Criterion's would have to
+ * start valgrind anew, and Criterion's own leaks would be among ours.
  */
 #ifndef TESTS_SUPPORT_TEST_H
 #define TESTS_SUPPORT_TEST_H
@@ -15,8 +17,9 @@
 #endif
 #endif
 
-#ifdef CO_TEST_TSAN
-#include "support/tsan.h"
+#if defined(CO_TEST_TSAN) || defined(CO_TEST_VALGRIND)
+#define CO_TEST_PLAIN 1
+#include "support/plain.h"
 #else
 #include <criterion/criterion.h>
 #endif

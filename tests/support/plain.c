@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/support/tsan.c - runs the tests that tsan.h registers, each in a child.
+ * tests/support/plain.c - runs the tests that plain.h registers, each in a child.
  *
  *     test_x [--tap] [--filter suite/pattern]
  *
  * The child is forked while this process has one thread, so TSan follows it; it ends by exit(),
- * where TSan turns races that it saw into exit status 66. A time-out is the test's own times
- * SLOWDOWN, since TSan is slow; the process group is killed with the test, so that nothing it
- * started survives it.
+ * where TSan turns races that it saw into exit status 66, and valgrind its errors into 99. A
+ * time-out is the test's own times SLOWDOWN, since both are slow; the process group is killed with
+ * the test, so that nothing it started survives it.
  */
 #include "support/test.h"
 
-#ifdef CO_TEST_TSAN
+#ifdef CO_TEST_PLAIN
 #include <fnmatch.h>
 #include <poll.h>
 #include <signal.h>
@@ -21,17 +21,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifdef CO_TEST_VALGRIND
+enum { SLOWDOWN = 20 }; /* and one thread at a time */
+#else
+enum { SLOWDOWN = 4 };
+#endif
 enum {
-    SLOWDOWN = 4,
     DEFAULT_TIMEOUT = 60,
     SKIPPED = 77, /* exit status of a child that skipped its test */
 };
 
-static struct tsan_test *tests;
-static struct tsan_test **tests_end = &tests;
+static struct plain_test *tests;
+static struct plain_test **tests_end = &tests;
 static volatile bool failed; /* by a cr_expect of this child */
 
-void tsan_register(struct tsan_test *test)
+void plain_register(struct plain_test *test)
 {
     *tests_end = test;
     tests_end = &test->next;
@@ -44,7 +48,7 @@ static void say(const char *before, const char *format, va_list args)
     fputc('\n', stderr);
 }
 
-void tsan_fail(bool fatal, const char *file, int line, const char *what, const char *format, ...)
+void plain_fail(bool fatal, const char *file, int line, const char *what, const char *format, ...)
 {
     char where[512];
     va_list args;
@@ -58,7 +62,7 @@ void tsan_fail(bool fatal, const char *file, int line, const char *what, const c
     failed = true;
 }
 
-void tsan_skip(const char *format, ...)
+void plain_skip(const char *format, ...)
 {
     va_list args;
 
@@ -68,12 +72,12 @@ void tsan_skip(const char *format, ...)
     _exit(SKIPPED);
 }
 
-void tsan_pass(void)
+void plain_pass(void)
 {
     exit(failed);
 }
 
-void tsan_log(const char *format, ...)
+void plain_log(const char *format, ...)
 {
     va_list args;
 
@@ -82,17 +86,17 @@ void tsan_log(const char *format, ...)
     va_end(args);
 }
 
-static const struct tsan_test *suite_of(const struct tsan_test *test)
+static const struct plain_test *suite_of(const struct plain_test *test)
 {
-    static const struct tsan_test none;
+    static const struct plain_test none;
 
-    for (const struct tsan_test *t = tests; t; t = t->next)
+    for (const struct plain_test *t = tests; t; t = t->next)
         if (t->name == NULL && strcmp(t->suite, test->suite) == 0)
             return t;
     return &none;
 }
 
-static void run_here(const struct tsan_test *test, const struct tsan_test *suite)
+static void run_here(const struct plain_test *test, const struct plain_test *suite)
 {
     void (*init)(void) = test->init ? test->init : suite->init;
     void (*fini)(void) = test->fini ? test->fini : suite->fini;
@@ -129,7 +133,7 @@ static int wait_for(pid_t pid, double seconds, bool *ret_late)
 }
 
 /* Whether a child ended as its test wants. */
-static bool as_wanted(const struct tsan_test *test, const struct tsan_test *suite, int status)
+static bool as_wanted(const struct plain_test *test, const struct plain_test *suite, int status)
 {
     int want_signal = test->signal ? test->signal : suite->signal;
     int want_exit = test->exit_code ? test->exit_code : suite->exit_code;
@@ -140,9 +144,9 @@ static bool as_wanted(const struct tsan_test *test, const struct tsan_test *suit
 }
 
 /* Runs one test and prints its line. Returns: whether it is as it should be. */
-static bool run(int number, const struct tsan_test *test)
+static bool run(int number, const struct plain_test *test)
 {
-    const struct tsan_test *suite = suite_of(test);
+    const struct plain_test *suite = suite_of(test);
     double timeout = test->timeout > 0 ? test->timeout : suite->timeout;
     bool late = false, good, skipped;
     int status;
@@ -182,7 +186,7 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--filter") == 0 && i + 1 < argc)
             filter = argv[++i];
-    for (const struct tsan_test *t = tests; t; t = t->next) {
+    for (const struct plain_test *t = tests; t; t = t->next) {
         if (t->name == NULL)
             continue;
         snprintf(full, sizeof full, "%s/%s", t->suite, t->name);
