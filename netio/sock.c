@@ -173,6 +173,48 @@ ssize_t co__recv_now(int fd, void *buf, size_t cap)
     return n;
 }
 
+ssize_t co__recv_poll(int fd, void *buf, size_t cap, bool *ret_asked)
+{
+    int r;
+    struct co__slot *slot = co__slot_enter(fd, CO__SLOT_READING, &r);
+    ssize_t n;
+
+    if (!slot)
+        return r;
+    n = receive_now(slot, buf, fake_short(slot, cap), ret_asked);
+    co__slot_leave(slot, CO__SLOT_READING);
+    return n;
+}
+
+/* The stop, which ends an idle connection, has told the reader to look once more. */
+static int look_at_stop(struct co__slot *slot)
+{
+    char byte;
+    int r = recv(slot->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 ? -errno : 0;
+
+    slot->left = CO__SLOT_UNKNOWN;
+    return r != -EAGAIN;
+}
+
+int co__recv_wait(int fd, bool asked)
+{
+    struct co__slot *slot;
+    int r;
+
+    slot = co__slot_begin(fd, CO__SLOT_READING, &r);
+    if (!slot)
+        return r;
+    /* relaxed: see slot.h. */
+    if (__atomic_load_n(&slot->draining, __ATOMIC_RELAXED) && is_over(slot)) {
+        r = look_at_stop(slot);
+    } else {
+        r = wait_to_receive(slot, !asked);
+        r = r < 0 ? r : 1;
+    }
+    co__slot_leave(slot, CO__SLOT_READING);
+    return r;
+}
+
 ssize_t co__recv_lean(int fd, void *buf, size_t cap, void (*let_go)(void *arg), void *arg)
 {
     struct co__slot *slot;
@@ -299,10 +341,28 @@ static ssize_t send_all(struct co__slot *slot, struct msghdr *msg, size_t len)
     return (ssize_t)len;
 }
 
-ssize_t co__send_now(int fd, const void *buf, size_t len)
+/* One system call. Returns: as co__send_now. */
+static ssize_t send_now(struct co__slot *slot, const void *buf, size_t len)
 {
     struct iovec piece = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
     struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};
+    ssize_t n;
+    int r;
+
+    if (slot->broken)
+        return -EPIPE;
+    if (co__source_consume(&slot->write) & CO__SOURCE_CLOSING)
+        return -ECANCELED;
+    n = put(slot, &msg, len);
+    r = n < 0 ? -errno : 0;
+    if (r < 0)
+        return r == -EINTR ? -EAGAIN : r;
+    __atomic_store_n(&slot->heard, 0, __ATOMIC_RELAXED /* see slot.h */);
+    return n;
+}
+
+ssize_t co__send_now(int fd, const void *buf, size_t len)
+{
     struct co__slot *slot;
     ssize_t n;
     int r;
@@ -310,18 +370,20 @@ ssize_t co__send_now(int fd, const void *buf, size_t len)
     slot = co__slot_begin(fd, CO__SLOT_WRITING, &r);
     if (!slot)
         return r;
-    if (slot->broken) {
-        n = -EPIPE;
-    } else if (co__source_consume(&slot->write) & CO__SOURCE_CLOSING) {
-        n = -ECANCELED;
-    } else {
-        n = put(slot, &msg, len);
-        r = n < 0 ? -errno : 0;
-        if (r < 0)
-            n = r == -EINTR ? -EAGAIN : r;
-        else
-            __atomic_store_n(&slot->heard, 0, __ATOMIC_RELAXED /* see slot.h */);
-    }
+    n = send_now(slot, buf, len);
+    co__slot_leave(slot, CO__SLOT_WRITING);
+    return n;
+}
+
+ssize_t co__send_poll(int fd, const void *buf, size_t len)
+{
+    int r;
+    struct co__slot *slot = co__slot_enter(fd, CO__SLOT_WRITING, &r);
+    ssize_t n;
+
+    if (!slot)
+        return r;
+    n = send_now(slot, buf, fake_short(slot, len));
     co__slot_leave(slot, CO__SLOT_WRITING);
     return n;
 }

@@ -35,7 +35,7 @@ HOMES = (
     (re.compile(r'boost/'), ('runtime/context.c',)),
     (re.compile(r'sanitizer/'), ('runtime/context.c', 'runtime/stack')),
     (re.compile(r'valgrind/'), ('runtime/guard.c', 'tests/support/child.h')),
-    (re.compile(r'openssl/'), ('netio/', 'tests/')),
+    (re.compile(r'openssl/'), ('netio/tls/', 'tests/')),
     (re.compile(r'(llhttp|zlib)\.h|brotli/|nghttp2/|wslay/'), ('netio/http/', 'tests/')),
     (re.compile(r'libpq|postgres|hiredis'), ('connpool/backends/', 'tests/')),
     (re.compile(r'criterion/'), ('tests/support/test.h',)),
@@ -276,7 +276,7 @@ def listed(files):
     for path in files:
         if not path.endswith('.c'):
             continue
-        module = re.match(r'(runtime|netio/http|netio|connpool|apps/\w+)/(.*)$', path)
+        module = re.match(r'(runtime|netio/http|netio/tls|netio|connpool|apps/\w+)/(.*)$', path)
         test = re.match(r'tests/(.*)/test_(\w+)\.c$', path)
         if module:
             meson, name = f'{module.group(1)}/meson.build', f"'{module.group(2)}'"

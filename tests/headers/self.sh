@@ -55,6 +55,7 @@ below net.h
 layer netio
 below http.h
 layer netio/http
+layer netio/tls
 includes=("-I$root/runtime/include" "-I$root/netio/include")
 below pool.h
 layer connpool

@@ -85,10 +85,10 @@ cached_errno_without_the_flag() { # the check above can fail
         "${cc[@]}" -O2 "${cflags[@]}" -c program.c -o bare.o && nm -u bare.o | grep -qw __errno_location
 }
 
-hidden() { # nothing is exported but public names, and of the others those that our second library needs
+hidden() { # nothing is exported but public names, and of the others those that our further libraries need
     local needed
 
-    needed=$(nm -Du "$libdir"/libcorvid-http.so 2>/dev/null | awk '{print $2}' | grep '^co__')
+    needed=$(nm -Du "$libdir"/libcorvid-{http,tls}.so 2>/dev/null | awk '{print $2}' | grep '^co__')
     ! nm -D --defined-only "$libdir/$1" | awk '{print $3}' | grep -Ev '^co_[^_]' | grep -vxF "$needed"
 }
 
@@ -106,7 +106,7 @@ libdir=$(dirname "$(dirname "$pc")")
 export PKG_CONFIG_PATH=${pc%/*}
 try "no private header is installed" no_private_header
 try "pkg-config knows the version" say --exact-version="$version" corvid
-for program in program:corvid server:corvid-http; do
+for program in program:corvid server:corvid-http secure:corvid-tls; do
     package=${program#*:}
     program=${program%:*}
     [ -f "$PKG_CONFIG_PATH/$package.pc" ] || continue

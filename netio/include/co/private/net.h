@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * co/private/net.h - receiving and sending without waiting, for engines that open a deadline only
- * when they have to wait. Not installed; exported for corvid-http.
+ * when they have to wait. Not installed; exported for corvid-http
+ * and corvid-tls.
  */
 #ifndef CO_PRIVATE_NET_H
 #define CO_PRIVATE_NET_H
@@ -28,5 +29,22 @@ CO_API CO_NODISCARD ssize_t co__send_now(int fd, const void *buf, size_t len);
  */
 CO_API CO_NODISCARD ssize_t co__recv_lean(int fd, void *buf, size_t cap, void (*let_go)(void *arg),
                                           void *arg);
+
+/*
+ * For a transport, whose calls of a library must not suspend: as co__recv_now, but minds neither
+ * cancel nor deadline. *ret_asked is for co__recv_wait.
+ * Returns: as co_recv, and 0 only if the peer has ended the stream; -EAGAIN. Suspends: never.
+ */
+CO_API CO_NODISCARD ssize_t co__recv_poll(int fd, void *buf, size_t cap, bool *ret_asked);
+
+/* The same for sending. Returns: as co__send_now. Suspends: never. */
+CO_API CO_NODISCARD ssize_t co__send_poll(int fd, const void *buf, size_t len);
+
+/*
+ * After co__recv_poll has said -EAGAIN: waits until it is worth calling again.
+ * Returns: 1; 0 if the runtime stops and the connection is idle, so that co_recv would return 0; a
+ *   negative errno. Suspends: yes.
+ */
+CO_API CO_NODISCARD int co__recv_wait(int fd, bool asked);
 
 #endif

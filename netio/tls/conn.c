@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conn.c - a connection: reading, writing, good-byes. It is what a stream rides on.
+ *
+ * Every call of OpenSSL has the same shape: take the lock, empty the thread's queue of errors,
+ * call, look at what came out, give the lock back; then, without it, wait for the socket or send.
+ * What went wrong for good is kept in `failed`, and OpenSSL is not called again.
+ */
+#include "tls.h"
+
+#include <co/park.h>
+#include <co/private/net.h>
+#include <co/scope.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RECORD = 16384 };
+
+/* ---- life ---- */
+
+/* Counts messages after the handshake; data set it back. */
+static void on_message(int is_write, int version, int type, const void *buf, size_t len, SSL *ssl,
+                       void *arg)
+{
+    struct co__tls *tls = arg;
+
+    (void)version;
+    (void)buf;
+    (void)len;
+    (void)ssl;
+    if (!is_write && type == SSL3_RT_HANDSHAKE && tls->established)
+        tls->nothing++;
+}
+
+struct co__tls *co__tls_new(int fd, struct co__tls_config *config)
+{
+    struct co__tls *tls = calloc(1, sizeof *tls);
+    BIO *bio;
+
+    if (!tls)
+        return NULL;
+    tls->fd = fd;
+    tls->collecting = true;
+    co_mutex_init(&tls->lock);
+    tls->ssl = SSL_new(config->entries[0].ctx);
+    bio = tls->ssl ? co__tls_bio(tls) : NULL;
+    if (!bio) {
+        SSL_free(tls->ssl);
+        free(tls);
+        return NULL;
+    }
+    SSL_set_bio(tls->ssl, bio, bio);
+    SSL_set_msg_callback(tls->ssl, on_message);
+    SSL_set_msg_callback_arg(tls->ssl, tls);
+    (void)SSL_set_app_data(tls->ssl, tls);
+    tls->config = config;
+    return tls;
+}
+
+void co__tls_free(struct co__tls *tls)
+{
+    SSL_free(tls->ssl);
+    co__tls_config_drop(tls->config);
+    co__tls_client_drop(tls->client);
+    co_mutex_done(&tls->lock);
+    free(tls->out.mem);
+    free(tls->host);
+    free(tls->why);
+    free(tls);
+}
+
+static void free_conn(void *conn)
+{
+    co__tls_free(conn);
+}
+
+/* ---- calls of OpenSSL; with the lock held, and nothing may suspend ---- */
+
+static int fail(struct co__tls *tls, int err, const char *why)
+{
+    tls->failed = err;
+    if (why && !tls->why)
+        tls->why = strdup(why);
+    return err;
+}
+
+static void begin(struct co__tls *tls)
+{
+    ERR_clear_error();
+    tls->wire = 0;
+}
+
+/* What a call that did not succeed means. Returns: -EAGAIN, 0 at the end, another errno. */
+static int outcome(struct co__tls *tls, int result)
+{
+    int error = SSL_get_error(tls->ssl, result);
+    struct co_tls_why why = {""};
+
+    if (tls->nothing > CO__TLS_NOTHING_MOST)
+        return fail(tls, -EPROTO, "the peer sends messages without an end, and no data");
+    if (tls->wire == -EBUSY || tls->wire == -ECANCELED)
+        return tls->wire; /* another one uses the socket; it was hung up */
+    if (tls->wire < 0)
+        return fail(tls, tls->wire, tls->wire == -ENOBUFS ? "the peer does not read" : NULL);
+    if (error == SSL_ERROR_WANT_READ)
+        return -EAGAIN;
+    if (error == SSL_ERROR_ZERO_RETURN) {
+        tls->ended = true;
+        return 0;
+    }
+    if (tls->eof)
+        return fail(tls, -ECONNRESET,
+                    tls->established ? "the peer has gone without a good-bye: bytes may be missing"
+                                     : "the peer has gone during the handshake");
+    error = co__tls_say_failure(tls, &why);
+    return fail(tls, error, why.text);
+}
+
+int co__tls_shake(struct co__tls *tls)
+{
+    CO_LOCK(&tls->lock);
+    CO_NOSUSPEND();
+    int result;
+
+    begin(tls);
+    result = SSL_do_handshake(tls->ssl);
+    if (result != 1) {
+        result = outcome(tls, result);
+        return result == 0 ? fail(tls, -ECONNRESET, "the peer has ended the handshake") : result;
+    }
+    tls->established = true;
+    tls->collecting = false;
+    return 0;
+}
+
+/* Reads or peeks. Returns: bytes; 0 at the end; -EAGAIN: wait; another negative errno. */
+static ssize_t take(struct co__tls *tls, void *buf, size_t cap, bool peek)
+{
+    CO_LOCK(&tls->lock);
+    CO_NOSUSPEND();
+    size_t n = 0;
+    int result;
+
+    if (tls->failed)
+        return tls->failed;
+    if (tls->ended)
+        return 0;
+    co__tls_send_now(tls);
+    begin(tls);
+    result = peek ? SSL_peek_ex(tls->ssl, buf, cap, &n) : SSL_read_ex(tls->ssl, buf, cap, &n);
+    if (result != 1)
+        return outcome(tls, result);
+    tls->nothing = 0;
+    return (ssize_t)n;
+}
+
+/* Makes records of bytes, and sends of them what goes at once. Returns: 0; a negative errno. */
+static int put(struct co__tls *tls, const void *data, size_t len)
+{
+    CO_LOCK(&tls->lock);
+    CO_NOSUSPEND();
+    size_t n = 0;
+    int result;
+
+    if (tls->failed || tls->broken || tls->finished)
+        return -EPIPE;
+    begin(tls);
+    result = SSL_write_ex(tls->ssl, data, len, &n);
+    if (result == 1)
+        return 0;
+    result = outcome(tls, result);
+    tls->broken = true;
+    return result < 0 && result != -EAGAIN ? result : -EPIPE;
+}
+
+static int say_goodbye(struct co__tls *tls)
+{
+    CO_LOCK(&tls->lock);
+    CO_NOSUSPEND();
+
+    if (tls->finished)
+        return 0;
+    if (tls->failed || tls->broken)
+        return -EPIPE;
+    begin(tls);
+    tls->finished = true;
+    if (SSL_shutdown(tls->ssl) >= 0 || tls->wire == 0)
+        return 0;
+    tls->broken = true;
+    return tls->wire;
+}
+
+/* ---- sending what waits ---- */
+
+void co__tls_flush_now(struct co__tls *tls)
+{
+    CO_LOCK(&tls->lock);
+    CO_NOSUSPEND();
+
+    co__tls_send_now(tls);
+}
+
+/* Takes what waits out, for the caller to send. */
+static struct co__tls_out take_out(struct co__tls *tls)
+{
+    CO_LOCK(&tls->lock);
+    struct co__tls_out out = tls->out;
+
+    if (out.len == 0)
+        return (struct co__tls_out){0};
+    tls->out = (struct co__tls_out){0};
+    tls->sending = true;
+    return out;
+}
+
+static void sent(struct co__tls *tls, bool lost)
+{
+    CO_LOCK(&tls->lock);
+
+    tls->sending = false;
+    tls->broken |= lost;
+}
+
+int co__tls_flush(struct co__tls *tls)
+{
+    for (;;) {
+        struct co__tls_out out = take_out(tls);
+        ssize_t n;
+
+        if (out.len == 0)
+            return 0;
+        n = co_send(tls->fd, out.mem, out.len);
+        free(out.mem);
+        sent(tls, n < 0);
+        if (n < 0)
+            return (int)n;
+    }
+}
+
+/* ---- the transport ---- */
+
+static ssize_t recv_conn(void *conn, void *buf, size_t cap)
+{
+    struct co__tls *tls = conn;
+
+    for (;;) {
+        ssize_t n = co_check();
+
+        if (n == 0 && cap > 0)
+            n = take(tls, buf, cap, false);
+        if (n != -EAGAIN)
+            return n;
+        n = co__recv_wait(tls->fd, tls->asked);
+        if (n <= 0)
+            return n;
+    }
+}
+
+static int wait_conn(void *conn)
+{
+    struct co__tls *tls = conn;
+
+    for (;;) {
+        int r = co_check();
+        char byte;
+
+        if (r < 0)
+            return r;
+        if (take(tls, &byte, 1, true) != -EAGAIN)
+            return 0; /* reading says the same again */
+        r = co__recv_wait(tls->fd, tls->asked);
+        if (r <= 0)
+            return r;
+    }
+}
+
+static bool pending_conn(void *conn)
+{
+    const struct co__tls *tls = conn;
+
+    return SSL_has_pending(tls->ssl) == 1; /* the reader's alone: it needs no lock */
+}
+
+/* Where a message of several pieces is being read. */
+struct reading {
+    const struct iovec *iov;
+    int count;
+    size_t done; /* of the first piece */
+};
+
+/* Moves over n bytes of the first piece. */
+static void advance(struct reading *from, size_t n)
+{
+    from->done += n;
+    while (from->count > 0 && from->done == from->iov->iov_len) {
+        from->iov++;
+        from->count--;
+        from->done = 0;
+    }
+}
+
+/*
+ * The bytes of the next record: where they lie, if one piece fills it or nothing follows, else
+ * collected in *ret_scratch, which is made when it is needed. Returns: how many; -ENOMEM.
+ */
+static ssize_t next_record(struct reading *from, char **scratch, const char **ret_data)
+{
+    const char *base = (const char *)from->iov->iov_base + from->done;
+    size_t len = from->iov->iov_len - from->done;
+    size_t total = 0;
+
+    if (len >= RECORD || from->count == 1) {
+        len = len < RECORD ? len : RECORD;
+        *ret_data = base;
+        advance(from, len);
+        return (ssize_t)len;
+    }
+    if (!*scratch)
+        *scratch = malloc(RECORD);
+    if (!*scratch)
+        return -ENOMEM;
+    while (total < RECORD && from->count > 0) {
+        len = from->iov->iov_len - from->done;
+        len = len < RECORD - total ? len : RECORD - total;
+        memcpy(*scratch + total, (const char *)from->iov->iov_base + from->done, len);
+        total += len;
+        advance(from, len);
+    }
+    *ret_data = *scratch;
+    return (ssize_t)total;
+}
+
+static ssize_t send_records(struct co__tls *tls, struct reading *from, char **scratch)
+{
+    ssize_t total = 0;
+
+    while (from->count > 0) {
+        const char *data = NULL;
+        ssize_t len = next_record(from, scratch, &data);
+        int r = len < 0 ? (int)len : put(tls, data, (size_t)len);
+
+        if (r == 0)
+            r = co__tls_flush(tls);
+        if (r == 0 && from->count > 0)
+            r = co_check();
+        if (r < 0) {
+            if (total > 0 || len >= 0)
+                sent(tls, true);
+            return r;
+        }
+        total += len;
+    }
+    return total;
+}
+
+static ssize_t sendv_conn(void *conn, const struct iovec *iov, int count)
+{
+    struct reading from = {iov, count, 0};
+    char *scratch = NULL;
+    ssize_t n = co_check();
+
+    if (n < 0)
+        return n;
+    advance(&from, 0); /* over empty ones */
+    n = send_records(conn, &from, &scratch);
+    free(scratch);
+    return n;
+}
+
+static int finish_conn(void *conn)
+{
+    struct co__tls *tls = conn;
+    int r = co_check();
+
+    if (r == 0)
+        r = say_goodbye(tls);
+    return r < 0 ? r : co__tls_flush(tls);
+}
+
+const struct co_transport co__tls_transport = {
+    .recv = recv_conn,
+    .wait = wait_conn,
+    .pending = pending_conn,
+    .sendv = sendv_conn,
+    .finish = finish_conn,
+    .free = free_conn,
+};
