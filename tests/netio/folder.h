@@ -20,7 +20,7 @@ static char folder[64];
 /* A path in the folder; the text is good until the eighth next call, from one thread. */
 static inline const char *in_folder(const char *name)
 {
-    static char texts[8][512];
+    static char texts[8][5200];
     static int next;
     char *text = texts[next++ % 8];
 

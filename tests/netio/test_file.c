@@ -7,6 +7,7 @@
 #include <co/group.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 
 TestSuite(file, .timeout = 30, .init = make_folder, .fini = remove_folder);
@@ -401,7 +402,7 @@ static int be_taken_back(void *arg)
 {
     int before = descriptors();
     char buf[4] = "";
-    int fd = co_file_open("/proc/self/exe", O_RDONLY, 0);
+    int fd = co_file_open("/proc/self/comm", O_RDONLY, 0); /* which is in no cache */
 
     (void)arg;
     hold_it();
@@ -413,7 +414,7 @@ static int be_taken_back(void *arg)
     }
     release_it();
     until(&holds_ended, 1);
-    CHECK(co_file_read(fd, buf, 4, 0) == 4 && memcmp(buf, "\177ELF", 4) == 0);
+    CHECK(co_file_read(fd, buf, 4, 0) == 4 && memcmp(buf, "test", 4) == 0);
     CHECK(names_in_folder() == 0); /* it was never made */
     CHECK(co_file_close(fd) == 0 && descriptors() == before);
     return 0;
@@ -424,6 +425,76 @@ Test(file, what_the_pool_has_not_begun_is_taken_back)
     struct co_conf conf = one_pool_thread(2);
 
     cr_assert_eq(run_conf(&conf, be_taken_back, NULL), 0);
+}
+
+/* Whether the kernel tells of this file, at once, what it has in memory. */
+static bool tells_what_is_cached(int fd)
+{
+    char byte;
+    struct iovec piece = {&byte, 1};
+
+    return preadv2(fd, &piece, 1, 0, RWF_NOWAIT) == 1;
+}
+
+static int read_without_pool(void *arg)
+{
+    static char buf[65536], wanted[65536];
+    char *data = some_bytes(LONG, 5);
+    CO_FILE(fd, -1);
+
+    (void)arg;
+    put_file("cached", data, LONG);
+    fd = co_file_open(in_folder("cached"), O_RDONLY, 0);
+    (void)memcpy(wanted, data + 12345, sizeof wanted);
+    hold_it();
+    until(&holds_begun, 1);
+    if (tells_what_is_cached(fd)) {
+        CHECK(co_file_read(fd, buf, sizeof buf, 12345) == sizeof buf);
+        CHECK(memcmp(buf, wanted, sizeof buf) == 0);
+        CO_DEADLINE(0);
+        CHECK(co_file_read(fd, buf, 1, 0) == -ETIMEDOUT); /* although it would not wait */
+    }
+    release_it();
+    /* Now it may be in memory in part, or not at all. */
+    CHECK(fsync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+    for (int64_t offset = 0; offset < LONG; offset += 60000) {
+        size_t len = LONG - offset < 65536 ? (size_t)(LONG - offset) : 65536;
+
+        CHECK(co_file_read(fd, buf, 65536, offset) == (ssize_t)len);
+        CHECK(memcmp(buf, data + offset, len) == 0);
+    }
+    free(data);
+    return 0;
+}
+
+Test(file, what_is_in_memory_is_read_without_the_pool)
+{
+    struct co_conf conf = one_pool_thread(1);
+
+    cr_assert_eq(run_conf(&conf, read_without_pool, NULL), 0);
+}
+
+static int read_past_the_cache(void *arg)
+{
+    char *data = some_bytes(8192, 5), *buf = NULL;
+    int fd;
+
+    (void)arg;
+    put_file("direct", data, 8192);
+    fd = co_file_open(in_folder("direct"), O_RDONLY | O_DIRECT, 0);
+    if (fd < 0)
+        CHECK(fd == -EINVAL); /* a file system without */
+    if (fd >= 0 && posix_memalign((void **)&buf, 4096, 8192) == 0)
+        CHECK(co_file_read(fd, buf, 8192, 0) == 8192 && memcmp(buf, data, 8192) == 0);
+    CHECK(fd < 0 || co_file_close(fd) == 0);
+    free(buf);
+    free(data);
+    return 0;
+}
+
+Test(file, may_be_read_past_the_cache)
+{
+    run_on(1, read_past_the_cache, NULL);
 }
 
 static int write_long(void *arg)

@@ -3,10 +3,11 @@
  * co/file.h - files, read and written off the workers.
  *
  * A file is never "not ready", so no epoll knows it, and reading it may wait for a disk. So each
- * call here runs on a thread of the offload pool (co/offload.h), and its coroutine waits. While a
- * call has not begun there, deadline and cancel take it back, and nothing has happened; once begun
- * it is waited for, since the kernel is using the caller's memory. Long reads and writes are made
- * in pieces of 1 MiB, and can be ended between two of them.
+ * call here runs on a thread of the offload pool (co/offload.h), and its coroutine waits; only up
+ * to 64 KiB that the system has in memory are read without. While a call has not begun there,
+ * deadline and cancel take it back, and nothing has happened; once begun it is waited for, since
+ * the kernel is using the caller's memory. Long reads and writes are made in pieces of 1 MiB, and
+ * can be ended between two of them.
  *
  * The descriptor of a file is a plain `int`, close-on-exec. It is not one of co/net.h: co_recv,
  * co_close and the like return -EBADF for it, and CO_FILE is its guard, not CO_FD. Any number of

@@ -25,10 +25,10 @@ CO_API CO_NODISCARD ssize_t co__send_now(int fd, const void *buf, size_t len);
 
 /*
  * As co_recv, but holds no memory while it waits: before it does it calls let_go(arg), and after
- * it returns -EAGAIN, whereupon the caller brings memory again.
+ * it returns -EAGAIN, whereupon the caller brings memory again. Not exported.
  */
-CO_API CO_NODISCARD ssize_t co__recv_lean(int fd, void *buf, size_t cap, void (*let_go)(void *arg),
-                                          void *arg);
+CO_NODISCARD ssize_t co__recv_lean(int fd, void *buf, size_t cap, void (*let_go)(void *arg),
+                                   void *arg);
 
 /*
  * For a transport, whose calls of a library must not suspend: as co__recv_now, but minds neither
