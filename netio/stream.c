@@ -13,6 +13,7 @@
 
 #include <co/offload.h>
 #include <co/park.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +42,7 @@ int co__stream_make_room(const struct co_stream *stream, struct co_stream_buffer
         buffer->start = buffer->end = 0;
     if (buffer->mem && buffer->end < buffer->cap)
         return 0;
-    if (buffer->start > 0) {
+    if (buffer->mem && buffer->start >= buffer->cap / 2) { /* else it would be moved for crumbs */
         memmove(buffer->mem, buffer->mem + buffer->start, buffer->end - buffer->start);
         buffer->end -= buffer->start;
         buffer->start = 0;
@@ -167,8 +168,10 @@ static ssize_t put(struct co_stream *stream, const struct iovec *iov, int count)
     size_t len = 0;
     ssize_t n;
 
-    for (int i = 0; i < count; i++)
-        len += iov[i].iov_len;
+    for (int i = 0; i < count; i++) {
+        if (__builtin_add_overflow(len, iov[i].iov_len, &len) || len > SSIZE_MAX)
+            return -EINVAL;
+    }
     if (len == 0 || keep(stream, iov, count, len))
         return (ssize_t)len;
     n = send_all(stream, iov, count);
@@ -180,7 +183,13 @@ static int begin(struct co_stream *stream)
 {
     int r = co_check();
 
-    return r < 0 ? r : co__stream_enter(stream, &stream->writing);
+    if (r == 0)
+        r = co__stream_enter(stream, &stream->writing);
+    if (r == 0 && stream->broken) {
+        co__stream_leave(&stream->writing);
+        r = -EPIPE;
+    }
+    return r;
 }
 
 ssize_t co_stream_writev(struct co_stream *stream, const struct iovec *iov, int count)
@@ -315,7 +324,8 @@ static ssize_t send_piece(const struct co_stream *stream, struct piece *piece)
     return sendv(stream, &read, 1);
 }
 
-static ssize_t send_read(const struct co_stream *stream, int file, int64_t offset, size_t len)
+/* Where it ends midway the transport does not know that something is missing; the stream does. */
+static ssize_t send_read(struct co_stream *stream, int file, int64_t offset, size_t len)
 {
     struct piece *piece = malloc(sizeof *piece);
     size_t done = 0;
@@ -332,6 +342,7 @@ static ssize_t send_read(const struct co_stream *stream, int file, int64_t offse
             done += (size_t)n;
     }
     free(piece);
+    stream->broken = n < 0 && done > 0;
     return n < 0 ? n : (ssize_t)done;
 }
 

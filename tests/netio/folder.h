@@ -24,7 +24,8 @@ static inline const char *in_folder(const char *name)
     static int next;
     char *text = texts[next++ % 8];
 
-    (void)snprintf(text, sizeof texts[0], "%s/%s", folder, name);
+    if (snprintf(text, sizeof texts[0], "%s/%s", folder, name) >= (int)sizeof texts[0])
+        abort();
     return text;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* tests/netio/test_stream.c - buffered reading, whatever pieces the bytes come in. */
 #include "netio/world.h"
-#include <co/event.h>
+#include <co/group.h>
 #include <co/stream.h>
 
 TestSuite(stream, .timeout = 30);
@@ -118,6 +118,12 @@ static int read_through_small_buffers(void *arg)
         end_pair(&stream, &pair);
     }
     return 0;
+}
+
+Test(stream, reads_the_same_under_chaos)
+{
+    (void)setenv("CO_CHAOS", "3", 1);
+    run_on(3, read_cut_at_each_byte, NULL);
 }
 
 Test(stream, a_buffer_grows_for_what_is_asked_and_stops_at_the_maximum)
@@ -242,6 +248,44 @@ Test(stream, a_hang_up_ends_every_call)
     run_on(3, hung_up, NULL);
 }
 
+static int read_in_group(void *arg)
+{
+    char *line = NULL;
+    ssize_t n;
+
+    atomic_store(&count, 1);
+    n = co_stream_read_line(arg, 100, &line);
+    CHECK(n == -ECANCELED);
+    CHECK(co_stream_close(arg) == -ECANCELED); /* closed all the same */
+    return 0;
+}
+
+static int cancelled(void *arg)
+{
+    struct pair pair;
+    struct co_stream stream = open_pair(&pair);
+    struct co_group group;
+
+    (void)arg;
+    atomic_store(&count, 0);
+    CHECK(co_group_open(&group) == 0);
+    CHECK(co_group_go(&group, read_in_group, &stream) == 0);
+    until(&count, 1);
+    say(pair.plain, "half a line");
+    let_wait();
+    co_group_cancel(&group);
+    CHECK(co_group_close(&group) == 0);
+    CHECK(stream.fd == -1);
+    CHECK(close(pair.plain) == 0);
+    return 0;
+}
+
+Test(stream, a_cancelled_reader_can_close)
+{
+    run_on(1, cancelled, NULL);
+    run_on(3, cancelled, NULL);
+}
+
 /* ---- one of a kind ---- */
 
 static struct co_stream shared;
@@ -292,7 +336,7 @@ Test(stream, a_second_reader_is_refused_and_a_writer_is_not)
     run_on(3, two_readers, NULL);
 }
 
-enum { EXCHANGED = 400000 };
+enum { EXCHANGED = 200000 };
 
 static void write_numbers(void *arg)
 {
@@ -337,6 +381,12 @@ static int both_ways(void *arg)
 Test(stream, reads_and_writes_at_once_on_any_workers)
 {
     run_on(1, both_ways, NULL);
+    run_on(3, both_ways, NULL);
+}
+
+Test(stream, reads_and_writes_at_once_under_chaos)
+{
+    (void)setenv("CO_CHAOS", "3", 1);
     run_on(3, both_ways, NULL);
 }
 

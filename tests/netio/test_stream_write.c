@@ -264,6 +264,42 @@ Test(stream_write, everything_goes_through_the_transport)
     run_on(3, over_a_transport, NULL);
 }
 
+/* A file that cannot be read any more after its first piece. */
+static ssize_t close_behind(void *conn, const struct iovec *iov, int pieces)
+{
+    ssize_t sum = 0;
+
+    for (int i = 0; i < pieces; i++)
+        sum += (ssize_t)iov[i].iov_len;
+    (void)close(((struct turner *)conn)->fd);
+    return sum;
+}
+
+static const struct co_transport closing = {
+    .recv = turn_recv, .sendv = close_behind, .finish = turn_finish, .free = turn_free};
+
+static int fail_midway(void *arg)
+{
+    struct pair pair = make_pair();
+    struct turner turner = {.fd = memfd_create("text", MFD_CLOEXEC)};
+    struct co_stream stream;
+
+    (void)arg;
+    CHECK(ftruncate(turner.fd, 200000) == 0);
+    co_stream_open_on(&stream, pair.ours, &closing, &turner);
+    CHECK(co_stream_sendfile(&stream, turner.fd, 0, 200000) == -EBADF);
+    CHECK(co_stream_write(&stream, "more", 4) == -EPIPE);
+    CHECK(co_stream_flush(&stream) == -EPIPE);
+    CHECK(co_stream_close(&stream) == -EPIPE && turner.finishes == 0);
+    CHECK(close(pair.plain) == 0);
+    return 0;
+}
+
+Test(stream_write, a_file_that_fails_midway_breaks_the_stream_over_a_transport_too)
+{
+    run_on(1, fail_midway, NULL);
+}
+
 static int send_a_file(void *arg)
 {
     struct pair pair = make_pair();

@@ -22,9 +22,7 @@ extern "C" {
 /* The bytes from `start` to `end` of `mem`; NULL while there are none. */
 struct co_stream_buffer {
     char *mem;
-    size_t cap;
-    size_t start;
-    size_t end;
+    size_t cap, start, end;
 };
 
 /* A stream; all fields but the first are the library's. */
@@ -32,7 +30,8 @@ struct co_stream {
     int fd;          /* for co_hangup, addresses and options; -1 once it is closed */
     uint8_t reading; /* a call of this direction is under way; by atomic exchange */
     uint8_t writing;
-    size_t size;                          /* of a buffer, at first */
+    uint8_t broken; /* a file has ended midway by an error: the writer's alone */
+    size_t size;    /* of a buffer, at first */
     const struct co_transport *transport; /* NULL: plain */
     void *conn;
     struct co_stream_buffer in;
@@ -137,7 +136,8 @@ CO_API CO_NODISCARD ssize_t co_stream_read_until(struct co_stream *stream, const
  * and makes a string of it, without the end. It may be written to, and holds until the next call
  * that reads. (A NUL within it is the peer's, and ends the string early.)
  * Returns: bytes read, those of the line's end included, so at least 1; 0 if the stream has ended;
- *   -EMSGSIZE if it is longer. Suspends, Threads: as co_stream_read.
+ *   -EMSGSIZE if it is longer, one byte being counted for an end that is missing. Suspends,
+ *   Threads: as co_stream_read.
  */
 CO_API CO_NODISCARD ssize_t co_stream_read_line(struct co_stream *stream, size_t max,
                                                 char **ret_line);
