@@ -7,6 +7,7 @@
  * listener it came to. Those that serve the others are members of a group; when the first stops, by
  * a hang-up or a failure, it hangs the others up.
  */
+#include "counts.h"
 #include "slot.h"
 #include "socket.h"
 #include <co/group.h>
@@ -61,6 +62,7 @@ static int accept_one(struct co__slot *slot)
 
         if (co__source_consume(&slot->read) & CO__SOURCE_CLOSING)
             return -ECANCELED;
+        co__count(co__net_counts.accepts);
         fd = accept4(slot->fd, &peer.any, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             r = take_in(fd, peer.any.sa_family, slot);

@@ -9,6 +9,7 @@
  */
 #include <co/datagram.h>
 
+#include "counts.h"
 #include "endpoint.h"
 #include "inherit.h"
 #include "slot.h"
@@ -206,6 +207,7 @@ static int receive_batch(struct co__slot *slot, struct batch *batch, int count)
 
         if (co__source_consume(&slot->read) & CO__SOURCE_CLOSING)
             return -ECANCELED;
+        co__count(co__net_counts.recvs);
         n = recvmmsg(slot->fd, batch->headers, (unsigned)count, MSG_DONTWAIT | MSG_TRUNC, NULL);
         r = n < 0 ? -errno : 0;
         if (n >= 0)
@@ -288,6 +290,7 @@ static int send_batch(struct co__slot *slot, struct batch *batch, int from, int 
 
         if (co__source_consume(&slot->write) & CO__SOURCE_CLOSING)
             return -ECANCELED;
+        co__count(co__net_counts.sends);
         n = sendmmsg(slot->fd, batch->headers + from, (unsigned)(count - from),
                      MSG_DONTWAIT | MSG_NOSIGNAL);
         r = n < 0 ? -errno : 0;

@@ -7,6 +7,7 @@
  * if one is missing, the piece is read on the offload pool, which leaves it in the cache
  * (docs/decisions/0028).
  */
+#include "counts.h"
 #include "slot.h"
 
 #include <co/net.h>
@@ -83,6 +84,7 @@ static ssize_t send_some(struct co__slot *slot, const struct piece *piece)
         return co__slot_fake_again(slot, &slot->write);
     if (CO__CHAOS(CO__CHAOS_SHORT))
         len = (len + 1) / 2;
+    co__count(co__net_counts.sends);
     n = sendfile(slot->fd, piece->file, &offset, len);
     if (n > 0)
         return n;

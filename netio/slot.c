@@ -2,6 +2,7 @@
 /* slot.c - the table of slots, entering and leaving, closing. The protocol is on slot.h. */
 #include "slot.h"
 
+#include "counts.h"
 #include <co/net.h>
 #include <co/park.h>
 #include <co/private/poll.h>
@@ -146,8 +147,16 @@ static __attribute__((noinline, no_sanitize("thread"))) int fd_of(const struct c
     return slot->fd;
 }
 
+struct co__net_counts co__net_counts = {-1, -1, -1};
+
 static __attribute__((constructor)) void hook_up(void)
 {
+    co__net_counts.recvs =
+        co_stat_register("net_recvs", "Calls of recv(2) and its like, each one.", CO_STAT_COUNTER);
+    co__net_counts.sends =
+        co_stat_register("net_sends", "Calls of send(2) and its like, each one.", CO_STAT_COUNTER);
+    co__net_counts.accepts =
+        co_stat_register("net_accepts", "Calls of accept4(2), each one.", CO_STAT_COUNTER);
     co__source_fd_by(fd_of);
     co__poll_deliver_to(deliver);
     co__fd_close_by(close_any);

@@ -15,6 +15,7 @@
  */
 #include <co/private/net.h>
 
+#include "counts.h"
 #include "slot.h"
 #include <co/park.h>
 #include <co/private/chaos.h>
@@ -51,6 +52,7 @@ static size_t fake_short(const struct co__slot *slot, size_t len)
 /* Returns: as recv(2). */
 static ssize_t take(const struct co__slot *slot, void *buf, size_t cap)
 {
+    co__count(co__net_counts.recvs);
     if (slot->kind == CO__SLOT_PIPE)
         return read(slot->fd, buf, cap);
     return recv(slot->fd, buf, cap, slot->flags);
@@ -59,6 +61,7 @@ static ssize_t take(const struct co__slot *slot, void *buf, size_t cap)
 /* Returns: as sendmsg(2). What a pipe without readers says by a signal, the runtime ignores. */
 static ssize_t put(const struct co__slot *slot, const struct msghdr *msg, size_t len)
 {
+    co__count(co__net_counts.sends);
     if (slot->kind == CO__SLOT_PIPE)
         return len < msg->msg_iov->iov_len ? write(slot->fd, msg->msg_iov->iov_base, len)
                                            : writev(slot->fd, msg->msg_iov, (int)msg->msg_iovlen);
@@ -192,6 +195,7 @@ static int look_at_stop(struct co__slot *slot)
     char byte;
     int r = recv(slot->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 ? -errno : 0;
 
+    co__count(co__net_counts.recvs);
     slot->left = CO__SLOT_UNKNOWN;
     return r != -EAGAIN;
 }
@@ -460,6 +464,7 @@ static void look_for_rest(struct co__slot *slot)
     char byte;
 
     (void)co__source_consume(&slot->read);
+    co__count(co__net_counts.recvs);
     if (slot->kind == CO__SLOT_PIPE)
         none = poll(&polled, 1, 0) == 0;
     else

@@ -8,6 +8,7 @@
 
 #include "vigil.h"
 #include <co/private/chaos.h>
+#include <co/private/stats.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -46,6 +47,7 @@ static int control(int epoll, int op, int fd, uint32_t events, uint64_t data)
 {
     struct epoll_event event = {.events = events, .data.u64 = data};
 
+    co__count(CO__STAT_EPOLL_CTLS);
     return epoll_ctl(epoll, op, fd, &event) < 0 ? -errno : 0;
 }
 
@@ -153,6 +155,7 @@ void co__poll_dispatch(struct co__worker *w, const struct epoll_event *events, i
             uint64_t counter;
             ssize_t n = read(w->wake_fd, &counter, sizeof counter);
 
+            co__stat(w->stats, CO__STAT_EVENTFD_READS);
             (void)n; /* EAGAIN: read already */
         } else if (data == DATA_UV) {
             uv = true;
@@ -171,6 +174,7 @@ int co__poll_rescue(struct co__worker *w, struct co__worker *victim)
     int n = epoll_wait(victim->epoll, events, CO__POLL_BATCH, 0);
     int sockets = 0;
 
+    co__stat(w->stats, CO__STAT_POLLS);
     co__batch_begin(w);
     for (int i = 0; i < n; i++) {
         if (events[i].data.u64 >= DATA_UV) {

@@ -87,6 +87,7 @@ int co__vigil_wait(struct co__worker *w, struct epoll_event *events, int64_t tim
         return co__poll_wait(w, events, timeout);
     w->keeps = true;
     span = (struct timespec){vigil.timeout / CO_SEC, vigil.timeout % CO_SEC};
+    co__stat(w->stats, CO__STAT_POLLS);
     (void)ppoll(vigil.fds, vigil.count, vigil.timeout == CO_NEVER ? NULL : &span, NULL);
     return co__poll_wait(w, events, 0);
 }

@@ -10,6 +10,7 @@
 #include "run.h"
 #include "stall.h"
 #include <co/private/clock.h>
+#include <co/private/stats.h>
 #include <time.h>
 
 #define SLOW     (10 * CO_MS)
@@ -113,6 +114,7 @@ static int64_t tick(bool quick)
         at = co__lookout_next();
         at = at > now + SHORTEST ? at : now + SHORTEST;
     }
+    co__count(CO__STAT_WAITS);
     until = (struct timespec){.tv_sec = at / CO_SEC, .tv_nsec = at % CO_SEC};
     (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
     return co__clock_real();

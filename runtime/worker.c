@@ -25,6 +25,7 @@
 #include "vigil.h"
 #include <co/private/chaos.h>
 #include <co/private/clock.h>
+#include <co/private/stats.h>
 #include <unistd.h>
 
 enum {
@@ -69,6 +70,18 @@ __attribute__((noinline)) struct co__worker *co__worker(void)
 void co__worker_set(struct co__worker *w)
 {
     this_worker = w;
+}
+
+void co__count(int id)
+{
+    struct co__worker *w = co__worker();
+
+    if (id < 0)
+        return;
+    if (w)
+        co__stat(w->stats, id);
+    else /* relaxed: only the sum matters; several threads share this row. */
+        (void)__atomic_fetch_add(&co__stat_row(-1)[id], 1, __ATOMIC_RELAXED);
 }
 
 /* ---- making ready ---- */
