@@ -149,7 +149,7 @@ static int wait_to_receive(struct co__slot *slot, bool drained)
 static ssize_t receive(struct co__slot *slot, void *buf, size_t cap)
 {
     for (;;) {
-        bool drained;
+        bool drained = false;
         ssize_t n = receive_once(slot, buf, cap, &drained);
         int r;
 
@@ -222,7 +222,7 @@ int co__recv_wait(int fd, bool asked)
 ssize_t co__recv_lean(int fd, void *buf, size_t cap, void (*let_go)(void *arg), void *arg)
 {
     struct co__slot *slot;
-    bool drained;
+    bool drained = false;
     ssize_t n;
     int r;
 

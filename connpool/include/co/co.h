@@ -35,8 +35,8 @@
 #include <co/sem.h>
 #include <co/signal.h>
 #include <co/sockopt.h>
-#include <co/stream.h>
 #include <co/stats.h>
+#include <co/stream.h>
 #include <co/task.h>
 #include <co/ticker.h>
 #include <co/trace.h>
