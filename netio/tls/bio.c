@@ -81,7 +81,7 @@ static int bio_read(BIO *bio, char *buf, int cap)
         tls->eof = n == 0;
         return (int)n;
     }
-    if (n != -EAGAIN)
+    if (n != -EAGAIN && n != -EBUSY) /* busy: the reader waits there, and the writer wants bytes */
         tls->wire = (int)n;
     BIO_set_retry_read(bio);
     return -1;

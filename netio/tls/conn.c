@@ -5,6 +5,11 @@
  * Every call of OpenSSL has the same shape: take the lock, empty the thread's queue of errors,
  * call, look at what came out, give the lock back; then, without it, wait for the socket or send.
  * What went wrong for good is kept in `failed`, and OpenSSL is not called again.
+ *
+ * The writer may have to wait for the socket as well: when half a message of the peer's has come (a
+ * ticket in two records, say) OpenSSL does not write before it has the rest. So who waits holds
+ * `waiting`, and `waits` tells who gets it next whether somebody has waited since he asked in vain:
+ * then he asks again before he waits.
  */
 #include "tls.h"
 
@@ -42,6 +47,7 @@ struct co__tls *co__tls_new(int fd, struct co__tls_config *config)
         return NULL;
     tls->fd = fd;
     tls->collecting = true;
+    co_mutex_init(&tls->waiting);
     co_mutex_init(&tls->lock);
     tls->ssl = SSL_new(config->entries[0].ctx);
     bio = tls->ssl ? co__tls_bio(tls) : NULL;
@@ -60,10 +66,14 @@ struct co__tls *co__tls_new(int fd, struct co__tls_config *config)
 
 void co__tls_free(struct co__tls *tls)
 {
+    /* Else OpenSSL takes a connection without good-byes for a reason not to resume its session. */
+    if (tls->established && !tls->failed)
+        SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(tls->ssl);
     co__tls_config_drop(tls->config);
     co__tls_client_drop(tls->client);
     co_mutex_done(&tls->lock);
+    co_mutex_done(&tls->waiting);
     free(tls->out.mem);
     free(tls->host);
     free(tls->why);
@@ -85,6 +95,17 @@ static int fail(struct co__tls *tls, int err, const char *why)
     return err;
 }
 
+/* What was so when OpenSSL wanted more than had come. */
+struct want {
+    bool asked;
+    unsigned waits;
+};
+
+static struct want wanted(const struct co__tls *tls)
+{
+    return (struct want){tls->asked, tls->waits};
+}
+
 static void begin(struct co__tls *tls)
 {
     ERR_clear_error();
@@ -99,8 +120,8 @@ static int outcome(struct co__tls *tls, int result)
 
     if (tls->nothing > CO__TLS_NOTHING_MOST)
         return fail(tls, -EPROTO, "the peer sends messages without an end, and no data");
-    if (tls->wire == -EBUSY || tls->wire == -ECANCELED)
-        return tls->wire; /* another one uses the socket; it was hung up */
+    if (tls->wire == -ECANCELED)
+        return tls->wire; /* it was hung up */
     if (tls->wire < 0)
         return fail(tls, tls->wire, tls->wire == -ENOBUFS ? "the peer does not read" : NULL);
     if (error == SSL_ERROR_WANT_READ)
@@ -135,7 +156,7 @@ int co__tls_shake(struct co__tls *tls)
 }
 
 /* Reads or peeks. Returns: bytes; 0 at the end; -EAGAIN: wait; another negative errno. */
-static ssize_t take(struct co__tls *tls, void *buf, size_t cap, bool peek)
+static ssize_t take(struct co__tls *tls, void *buf, size_t cap, bool peek, struct want *ret_want)
 {
     CO_LOCK(&tls->lock);
     CO_NOSUSPEND();
@@ -149,14 +170,18 @@ static ssize_t take(struct co__tls *tls, void *buf, size_t cap, bool peek)
     co__tls_send_now(tls);
     begin(tls);
     result = peek ? SSL_peek_ex(tls->ssl, buf, cap, &n) : SSL_read_ex(tls->ssl, buf, cap, &n);
+    *ret_want = wanted(tls);
     if (result != 1)
         return outcome(tls, result);
     tls->nothing = 0;
     return (ssize_t)n;
 }
 
-/* Makes records of bytes, and sends of them what goes at once. Returns: 0; a negative errno. */
-static int put(struct co__tls *tls, const void *data, size_t len)
+/*
+ * Makes a record of bytes, and sends of it what goes at once. Returns: 0; -EAGAIN: nothing was
+ * done, wait; another negative errno.
+ */
+static int put(struct co__tls *tls, const void *data, size_t len, struct want *ret_want)
 {
     CO_LOCK(&tls->lock);
     CO_NOSUSPEND();
@@ -167,11 +192,14 @@ static int put(struct co__tls *tls, const void *data, size_t len)
         return -EPIPE;
     begin(tls);
     result = SSL_write_ex(tls->ssl, data, len, &n);
+    *ret_want = wanted(tls);
     if (result == 1)
         return 0;
     result = outcome(tls, result);
+    if (result == -EAGAIN)
+        return result;
     tls->broken = true;
-    return result < 0 && result != -EAGAIN ? result : -EPIPE;
+    return result < 0 ? result : -EPIPE;
 }
 
 static int say_goodbye(struct co__tls *tls)
@@ -238,20 +266,53 @@ int co__tls_flush(struct co__tls *tls)
     }
 }
 
+/* ---- waiting ---- */
+
+static bool has_waited(struct co__tls *tls, struct want want)
+{
+    CO_LOCK(&tls->lock);
+
+    return tls->waits != want.waits;
+}
+
+static void count_wait(struct co__tls *tls)
+{
+    CO_LOCK(&tls->lock);
+
+    tls->waits++;
+}
+
+/* After -EAGAIN. Returns: as co__recv_wait. */
+static int await(struct co__tls *tls, struct want want)
+{
+    int r = co_mutex_lock(&tls->waiting);
+
+    if (r < 0)
+        return r;
+    r = 1;
+    if (!has_waited(tls, want)) {
+        r = co__recv_wait(tls->fd, want.asked);
+        count_wait(tls);
+    }
+    co_mutex_unlock(&tls->waiting);
+    return r;
+}
+
 /* ---- the transport ---- */
 
 static ssize_t recv_conn(void *conn, void *buf, size_t cap)
 {
     struct co__tls *tls = conn;
+    struct want want;
 
     for (;;) {
         ssize_t n = co_check();
 
         if (n == 0 && cap > 0)
-            n = take(tls, buf, cap, false);
+            n = take(tls, buf, cap, false, &want);
         if (n != -EAGAIN)
             return n;
-        n = co__recv_wait(tls->fd, tls->asked);
+        n = await(tls, want);
         if (n <= 0)
             return n;
     }
@@ -260,6 +321,7 @@ static ssize_t recv_conn(void *conn, void *buf, size_t cap)
 static int wait_conn(void *conn)
 {
     struct co__tls *tls = conn;
+    struct want want;
 
     for (;;) {
         int r = co_check();
@@ -267,9 +329,9 @@ static int wait_conn(void *conn)
 
         if (r < 0)
             return r;
-        if (take(tls, &byte, 1, true) != -EAGAIN)
+        if (take(tls, &byte, 1, true, &want) != -EAGAIN)
             return 0; /* reading says the same again */
-        r = co__recv_wait(tls->fd, tls->asked);
+        r = await(tls, want);
         if (r <= 0)
             return r;
     }
@@ -331,21 +393,39 @@ static ssize_t next_record(struct reading *from, char **scratch, const char **re
     return (ssize_t)total;
 }
 
+/* One record. *ret_begun: OpenSSL has taken it, so that it must be sent or the stream is broken. */
+static int send_record(struct co__tls *tls, const char *data, size_t len, bool *ret_begun)
+{
+    for (;;) {
+        struct want want;
+        int r = put(tls, data, len, &want);
+
+        if (r == 0) {
+            *ret_begun = true;
+            return co__tls_flush(tls);
+        }
+        if (r != -EAGAIN)
+            return r;
+        r = await(tls, want);
+        if (r <= 0)
+            return r < 0 ? r : -ECANCELED; /* the runtime stops */
+    }
+}
+
 static ssize_t send_records(struct co__tls *tls, struct reading *from, char **scratch)
 {
+    bool begun = false;
     ssize_t total = 0;
 
     while (from->count > 0) {
         const char *data = NULL;
         ssize_t len = next_record(from, scratch, &data);
-        int r = len < 0 ? (int)len : put(tls, data, (size_t)len);
+        int r = len < 0 ? (int)len : send_record(tls, data, (size_t)len, &begun);
 
-        if (r == 0)
-            r = co__tls_flush(tls);
         if (r == 0 && from->count > 0)
             r = co_check();
         if (r < 0) {
-            if (total > 0 || len >= 0)
+            if (begun)
                 sent(tls, true);
             return r;
         }

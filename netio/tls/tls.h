@@ -34,7 +34,8 @@ struct co__tls_out {
 struct co__tls {
     int fd;
     SSL *ssl;
-    struct co_mutex lock; /* for ssl and all fields below, but `asked` */
+    struct co_mutex waiting; /* who has it may wait for the socket to have something; see conn.c */
+    struct co_mutex lock;    /* for ssl and all fields below */
     struct co__tls_out out;
     int wire;         /* what the socket has said during this call of OpenSSL */
     int failed;       /* the connection is of no use any more, and why */
@@ -46,7 +47,8 @@ struct co__tls {
     bool finished;    /* we have said that we send no more */
     bool ended;       /* and so has the peer */
     bool eof;         /* the socket has ended */
-    bool asked;       /* the reader's: for co__recv_wait */
+    bool asked;       /* for co__recv_wait */
+    unsigned waits;   /* how often somebody has waited */
     char *why;        /* of `failed`; NULL: none */
     char *host;       /* a client's; NULL: none */
     struct co__tls_config *config;
