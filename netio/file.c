@@ -227,22 +227,11 @@ int co_file_open(const char *path, int flags, unsigned mode)
     return path ? co__filecall_offload(co__filecall_open, &call) : -EINVAL;
 }
 
-/* Whether it is in the table of slots, and so another's to close. */
-static bool is_of_net(int fd)
-{
-    int r = -EBADF;
-    struct co__slot *slot = co__slot_enter(fd, 0, &r);
-
-    if (slot)
-        co__slot_leave(slot, 0);
-    return slot || r != -EBADF;
-}
-
 int co_file_close(int fd)
 {
     struct co__filecall call = {.fd = fd};
 
-    if (fd < 0 || is_of_net(fd))
+    if (fd < 0 || co__slot_knows(fd)) /* it is another call's to close */
         return -EBADF;
     return co__filecall_anyway(co__filecall_close, &call);
 }

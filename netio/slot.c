@@ -116,15 +116,20 @@ static void drain(void)
     }
 }
 
+bool co__slot_knows(int fd)
+{
+    const struct co__slot *slot = slot_at(fd);
+
+    /* acquire: pairs with the last step of take_down. */
+    return slot && __atomic_load_n(&slot->users, __ATOMIC_ACQUIRE) != 0;
+}
+
 /* A descriptor that co_go_fd could not pass on is closed, whether it is in the table or not. */
 static int close_any(int fd)
 {
-    const struct co__slot *slot = slot_at(fd);
     int r = co_close(fd);
 
-    /* acquire: pairs with the last step of take_down. One that is about to be taken down is none
-     * of ours to close. */
-    if (r == -EBADF && (!slot || __atomic_load_n(&slot->users, __ATOMIC_ACQUIRE) == 0))
+    if (r == -EBADF && !co__slot_knows(fd)) /* one that is about to be taken down is none of ours */
         r = close(fd) < 0 ? -errno : 0;
     return r;
 }

@@ -118,6 +118,12 @@ static inline struct co__slot *co__slot_begin(int fd, unsigned bit, int *ret_err
     return co__slot_enter(fd, bit, ret_err);
 }
 
+/*
+ * Whether a number is in the table, be it that it has been closed and its users have not all left.
+ * Threads: any.
+ */
+bool co__slot_knows(int fd);
+
 /* Leaves it, with the same bit. */
 void co__slot_leave(struct co__slot *slot, unsigned bit);
 

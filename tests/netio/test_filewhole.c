@@ -344,8 +344,8 @@ static int load_meanwhile(void *arg)
         ssize_t n = co_file_load(path, 40000, &data);
 
         CHECK(n >= 10000 && data);
-        if (n < 10000)
-            return (int)n;
+        if (n < 10000 || !data)
+            return -1;
         CHECK(n == 10000 + (data[0] - 'a') * 1000);
         for (ssize_t i = 0; i < n; i++)
             CHECK(data[i] == data[0]);
