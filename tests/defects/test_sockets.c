@@ -177,9 +177,11 @@ Test(sockets, a_second_reader_is_told_at_once_and_the_first_gets_the_bytes)
     run_on(4, two_read, NULL);
 }
 
+enum { MUCH = 512 << 10 };
+
 static int fills(void *arg)
 {
-    static const char much[4 << 20];
+    static const char much[MUCH];
 
     CHECK(co_send(*(int *)arg, much, sizeof much) == (ssize_t)sizeof much);
     atomic_fetch_add(&done, 1);
@@ -191,13 +193,14 @@ static int one_reads_one_writes(void *arg)
     static char sink[1 << 16];
     CO_DEADLINE(25 * CO_SEC);
     struct pair pair = make_pair();
-    ssize_t left = 4 << 20;
+    ssize_t left = MUCH;
     CO_GROUP(group);
 
     (void)arg;
     reset();
     /* Not what the kernel thinks best, which may be all that is to be sent. */
     CHECK(setsockopt(pair.ours, SOL_SOCKET, SO_SNDBUF, &(int){16384}, sizeof(int)) == 0);
+    CHECK(setsockopt(pair.plain, SOL_SOCKET, SO_RCVBUF, &(int){16384}, sizeof(int)) == 0);
     start_asleep(&group, reads_one, &pair.ours);
     start_asleep(&group, fills, &pair.ours);
     say(pair.plain, "x");

@@ -3,18 +3,16 @@
  * program.c - for tests/gdb/run.py: dies with coroutines in several states: two that hold a mutex
  * and want the other's, several in a channel, one that runs.
  */
+#include "support/crosswise.h"
 #include <co/chan.h>
 #include <co/conf.h>
 #include <co/inspect.h>
-#include <co/mutex.h>
 #include <co/task.h>
 #include <stdlib.h>
 
 enum { READERS = 3 };
 
-static struct co_mutex left, right;
 static struct co_chan *chan;
-static int holding;
 
 static __attribute__((noinline)) int read_deep(int depth)
 {
@@ -29,27 +27,6 @@ static void reader(void *arg)
 {
     (void)arg;
     (void)read_deep(3);
-}
-
-static void take_both(struct co_mutex *first, struct co_mutex *second)
-{
-    co_mutex_lock_always(first);
-    holding++;
-    while (holding < 2)
-        (void)co_yield();
-    co_mutex_lock_always(second);
-}
-
-static void left_first(void *arg)
-{
-    (void)arg;
-    take_both(&left, &right);
-}
-
-static void right_first(void *arg)
-{
-    (void)arg;
-    take_both(&right, &left);
 }
 
 static int count_parked(const struct co_info *info, void *arg)

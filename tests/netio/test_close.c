@@ -309,13 +309,11 @@ static int leave_them_open(void *arg)
 
 Test(close, a_stop_cancels_those_who_read_and_leaves_no_descriptor)
 {
-    struct co_conf conf = settings(2);
     int before = 0;
 
-    conf.grace = 150 * CO_MS;
     for (int round = 0; round < 3; round++) {
         atomic_store(&count, 0);
-        cr_assert_eq(run_conf(&conf, leave_them_open, NULL), 0);
+        cr_assert_eq(run_and_stop(2, 150 * CO_MS, leave_them_open), 0);
         cr_assert_eq(count, 11);
         for (int i = 0; i < 10; i++) {
             char bye[4] = "";
@@ -401,12 +399,10 @@ static int stop_among_the_idle(void *arg)
 
 Test(close, a_stop_ends_idle_connections_and_waits_for_those_in_the_middle_of_something)
 {
-    struct co_conf conf = settings(2);
     int64_t begun = co_now();
     char buf[8];
 
-    conf.grace = 60 * CO_SEC; /* which nobody needs */
-    cr_assert_eq(run_conf(&conf, stop_among_the_idle, NULL), 0);
+    cr_assert_eq(run_and_stop(2, 60 * CO_SEC, stop_among_the_idle), 0); /* far less is needed */
     cr_assert_eq(count, 3);
     cr_assert_lt(co_now() - begun, 30 * CO_SEC);
     cr_assert_eq(recv(plain[SILENT], buf, 8, MSG_WAITALL), 0);

@@ -154,10 +154,7 @@ static int connect_in_vain(void *arg)
 
 Test(connect, ends_at_the_deadline_and_by_cancel)
 {
-    struct co_conf conf = settings(2);
-
-    conf.grace = 150 * CO_MS;
-    cr_assert_eq(run_conf(&conf, connect_in_vain, NULL), 0);
+    cr_assert_eq(run_and_stop(2, 150 * CO_MS, connect_in_vain), 0);
 }
 
 static void accept_and_reset(int lfd)

@@ -631,13 +631,11 @@ static int stop_meanwhile(void *arg)
 
 Test(file, a_stop_ends_those_who_read_and_leaves_nothing_open)
 {
-    struct co_conf conf = settings(2);
     int before;
 
-    conf.grace = 10 * CO_MS;
     run_on(1, rename_and_remove, NULL); /* what libraries open once is open */
     before = descriptors();
-    cr_assert_eq(run_conf(&conf, stop_meanwhile, NULL), 0);
+    cr_assert_eq(run_and_stop(2, 10 * CO_MS, stop_meanwhile), 0);
     cr_assert_eq(count, 20);
     cr_assert_eq(descriptors(), before);
 }

@@ -284,12 +284,10 @@ static int stop_serving(void *arg)
 
 Test(listen, a_stop_ends_serving_and_closes_those_who_have_said_nothing)
 {
-    struct co_conf conf = settings(2);
     int64_t begun = co_now();
     char byte;
 
-    conf.grace = 20 * CO_SEC; /* which nobody needs */
-    cr_assert_eq(run_conf(&conf, stop_serving, NULL), 0);
+    cr_assert_eq(run_and_stop(2, 20 * CO_SEC, stop_serving), 0); /* far less is needed */
     cr_assert_eq(count, 1);
     cr_assert_eq(result_of_serve, 0);
     cr_assert_lt(co_now() - begun, 10 * CO_SEC);

@@ -716,13 +716,11 @@ static int stop_meanwhile(void *arg)
 
 Test(process, a_stop_of_the_runtime_leaves_none_running)
 {
-    struct co_conf conf = settings(2);
     int before;
 
-    conf.grace = 10 * CO_MS;
     run_on(1, end_in_all_ways, NULL);
     before = descriptors();
-    cr_assert_eq(run_conf(&conf, stop_meanwhile, NULL), 0);
+    cr_assert_eq(run_and_stop(2, 10 * CO_MS, stop_meanwhile), 0);
     cr_assert_eq(count, 10);
     cr_assert(childless());
     cr_assert_eq(descriptors(), before);

@@ -123,11 +123,9 @@ static int stop_per_worker(void *arg)
 
 Test(serve, a_stop_serves_those_who_queue_at_any_of_the_listeners)
 {
-    struct co_conf conf = settings(4);
     char byte;
 
-    conf.grace = 20 * CO_SEC;
-    cr_assert_eq(run_conf(&conf, stop_per_worker, NULL), 0);
+    cr_assert_eq(run_and_stop(4, 20 * CO_SEC, stop_per_worker), 0);
     cr_assert_eq(served, CLIENTS);
     for (int i = 0; i < CLIENTS; i++) {
         cr_assert_eq(recv(plain[i], &byte, 1, 0), 1);

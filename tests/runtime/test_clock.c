@@ -172,9 +172,6 @@ static int stop_at_once(void *arg)
 
 Test(clock, does_not_hold_up_a_stop, .init = stop_winding_clock)
 {
-    struct co_conf conf = settings(2);
-
-    conf.grace = 50 * CO_MS;
-    cr_assert_eq(run_conf(&conf, stop_at_once, NULL), 0);
+    cr_assert_eq(run_and_stop(2, 50 * CO_MS, stop_at_once), 0);
     cr_assert_eq(woken, 1);
 }

@@ -6,19 +6,17 @@
 #include <co/inspect.h>
 
 #include "child.h"
+#include "support/crosswise.h"
 #include "support/run.h"
 #include <co/chan.h>
 #include <co/event.h>
 #include <co/group.h>
-#include <co/mutex.h>
 #include <co/offload.h>
 #include <co/park.h>
 
 TestSuite(deadlock, .timeout = 60);
 
-static struct co_mutex left, right;
 static struct co_event event;
-static _Atomic int holding;
 
 /* A millisecond of rest is enough to be reported, so what is not reported is so for a reason. */
 static struct co_conf eager(void)
@@ -27,26 +25,6 @@ static struct co_conf eager(void)
 
     conf.deadlock_report = CO_MS;
     return conf;
-}
-
-static void take_both(struct co_mutex *first, struct co_mutex *second)
-{
-    co_mutex_lock_always(first);
-    atomic_fetch_add(&holding, 1);
-    until(&holding, 2);
-    co_mutex_lock_always(second);
-}
-
-static void left_first(void *arg)
-{
-    (void)arg;
-    take_both(&left, &right);
-}
-
-static void right_first(void *arg)
-{
-    (void)arg;
-    take_both(&right, &left);
 }
 
 /* ThreadSanitizer has one more thread of its own in each process that was forked. */

@@ -448,10 +448,8 @@ static int stopped(void *arg)
 
 Test(group, the_end_of_the_grace_time_ends_groups_too)
 {
-    struct co_conf conf = settings(2);
-
-    conf.grace = 300 * CO_MS; /* and as much for the ends of all on a slow machine */
-    cr_assert_eq(run_conf(&conf, stopped, NULL), 0);
+    /* And as much for the ends of all on a slow machine. */
+    cr_assert_eq(run_and_stop(2, 300 * CO_MS, stopped), 0);
     cr_assert_eq(atomic_load(&ended), CROWD * 4);
 }
 

@@ -136,10 +136,7 @@ static int stale(void *arg)
 
 Test(park, a_stale_ticket_ends_no_later_park)
 {
-    struct co_conf conf = settings(2);
-
-    conf.grace = 50 * CO_MS;
-    cr_assert_eq(run_conf(&conf, stale, NULL), 0);
+    cr_assert_eq(run_and_stop(2, 50 * CO_MS, stale), 0);
     cr_assert_eq(sleeper_result, -ECANCELED);
 }
 
@@ -291,10 +288,7 @@ static int cancelled(void *arg)
 
 Test(park, is_ended_by_cancel_unless_it_may_not_be)
 {
-    struct co_conf conf = settings(2);
-
-    conf.grace = 200 * CO_MS;
-    cr_assert_eq(run_conf(&conf, cancelled, NULL), 0);
+    cr_assert_eq(run_and_stop(2, 200 * CO_MS, cancelled), 0);
     cr_assert_eq(pthread_join(waker, NULL), 0);
     cr_assert_eq(sleeper_result, -ECANCELED);
     cr_assert_eq(sleepers_done, 2);

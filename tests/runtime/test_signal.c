@@ -378,10 +378,7 @@ static int stop_them(void *arg)
 
 Test(signal, a_stop_ends_the_waits_at_once)
 {
-    struct co_conf conf = settings(2);
-
-    conf.grace = 3600 * CO_SEC;
-    cr_assert_eq(run_conf(&conf, stop_them, NULL), 0);
+    cr_assert_eq(run_and_stop(2, 3600 * CO_SEC, stop_them), 0);
     cr_assert_eq(count, 10);
 }
 

@@ -250,12 +250,10 @@ static int leave_them(void *arg)
 Test(stop, after_the_grace_time_everybody_is_cancelled_whatever_he_does)
 {
     for (int threads = 1; threads <= 3; threads++) {
-        struct co_conf conf = settings(threads);
         int64_t begun = co_now();
 
         atomic_store(&cancelled, 0);
-        conf.grace = 150 * CO_MS;
-        cr_assert_eq(run_conf(&conf, leave_them, NULL), 9);
+        cr_assert_eq(run_and_stop(threads, 150 * CO_MS, leave_them), 9);
         cr_assert_geq(co_now() - begun, 150 * CO_MS, "not before");
         cr_assert_lt(co_now() - begun, 10 * CO_SEC);
         cr_assert_eq(cancelled, 2 * EACH + 4);
@@ -281,13 +279,10 @@ static int stop_then_start(void *arg)
 
 Test(stop, all_who_were_started_run_though_they_are_cancelled_at_once)
 {
-    struct co_conf conf = settings(2);
-
-    conf.grace = 150 * CO_MS;
     for (int i = 0; i < 3; i++) {
         atomic_store(&cancelled, 0);
         atomic_store(&count, 0);
-        cr_assert_eq(run_conf(&conf, stop_then_start, NULL), 0);
+        cr_assert_eq(run_and_stop(2, 150 * CO_MS, stop_then_start), 0);
         cr_assert_eq(cancelled, count);
     }
 }
@@ -302,15 +297,12 @@ static int sleep_an_hour(void *arg)
 
 Test(stop, the_grace_time_is_kept_though_everybody_sleeps)
 {
-    struct co_conf conf = settings(4);
-
-    conf.grace = 100 * CO_MS;
     for (int i = 0; i < 10; i++) {
         pthread_t thread;
 
         atomic_store(&ready, 0);
         cr_assert_eq(pthread_create(&thread, NULL, stop_when_ready, NULL), 0);
-        cr_assert_eq(run_conf(&conf, sleep_an_hour, NULL), 3);
+        cr_assert_eq(run_and_stop(4, 100 * CO_MS, sleep_an_hour), 3);
         cr_assert_eq(pthread_join(thread, NULL), 0);
     }
 }
@@ -346,12 +338,9 @@ static int park_short_many(void *arg)
 
 Test(stop, cancel_meets_those_who_are_just_parking_or_waking)
 {
-    struct co_conf conf = settings(3);
-
-    conf.grace = 150 * CO_MS;
     for (int i = 0; i < 10; i++) {
         atomic_store(&cancelled, 0);
-        cr_assert_eq(run_conf(&conf, park_short_many, NULL), 0);
+        cr_assert_eq(run_and_stop(3, 150 * CO_MS, park_short_many), 0);
         cr_assert_eq(cancelled, 20);
     }
 }
@@ -429,13 +418,11 @@ static int die_in_many_states(void *arg)
 
 Test(stop, a_stop_leaves_no_descriptor_and_a_fresh_runtime)
 {
-    struct co_conf conf = settings(2);
     int before = 0;
 
-    conf.grace = 150 * CO_MS;
     for (int i = 0; i < 4; i++) {
         atomic_store(&cancelled, 0);
-        cr_assert_eq(run_conf(&conf, die_in_many_states, NULL), 0);
+        cr_assert_eq(run_and_stop(2, 150 * CO_MS, die_in_many_states), 0);
         cr_assert_eq(cancelled, 3 * EACH);
         if (i == 0)
             before = descriptors(); /* libuv keeps its pipe for signals */

@@ -509,16 +509,14 @@ Test(task, plain_threads_start_in_every_way_until_the_very_end)
     int before = 0;
 
     for (int round = 0; round < 5; round++) {
-        struct co_conf conf = settings(2);
         pthread_t threads[2];
 
         atomic_store(&count, 0);
         atomic_store(&accepted, 0);
         atomic_store(&over, false);
-        conf.grace = 5 * CO_MS;
         for (int i = 0; i < 2; i++)
             cr_assert_eq(pthread_create(&threads[i], NULL, start_to_the_end, NULL), 0);
-        cr_assert_eq(run_conf(&conf, end_among_starts, NULL), 0);
+        cr_assert_eq(run_and_stop(2, 5 * CO_MS, end_among_starts), 0);
         atomic_store(&over, true);
         for (int i = 0; i < 2; i++)
             cr_assert_eq(pthread_join(threads[i], NULL), 0);

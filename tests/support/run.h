@@ -67,6 +67,18 @@ static inline void run_on(int threads, co_main_fn *fn, void *arg)
     cr_assert_eq(r, 0, "co_run returned %d", r);
 }
 
+/*
+ * Runs fn, which stops the runtime before it returns: with so long a time until all are cancelled.
+ * Returns: what co_run does.
+ */
+static inline int run_and_stop(int threads, int64_t grace, co_main_fn *fn)
+{
+    struct co_conf conf = settings(threads);
+
+    conf.grace = grace;
+    return run_conf(&conf, fn, NULL);
+}
+
 /* Starts fn(arg), which must work. */
 static inline void start(co_fn *fn, void *arg)
 {
