@@ -43,7 +43,9 @@ static enum verdict judge(int err)
 static int take_in(int fd, int family, const struct co__slot *listener)
 {
     enum co__slot_kind kind = family == AF_UNIX ? CO__SLOT_STREAM : CO__SLOT_TCP;
-    int worker = listener->siblings ? listener->worker : co__slot_place(co_worker());
+    /* Of an adopted one, the field may name who waits to release it. */
+    bool stays = !listener->adopted && listener->siblings;
+    int worker = stays ? listener->worker : co__slot_place(co_worker());
     int r = co__slot_open(fd, kind, worker, false);
 
     if (r < 0) {

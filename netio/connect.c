@@ -51,11 +51,12 @@ static int outcome(int fd)
 {
     struct co_addr peer;
     int err = 0;
-    int r;
+    int r = co__socket_peer(fd, &peer);
 
-    if (co__socket_peer(fd, &peer) == 0)
+    if (r == 0)
         return is_itself(fd, &peer) ? -ECONNREFUSED : 0;
-    r = co__socket_get(fd, SOL_SOCKET, SO_ERROR, &err);
+    if (r == -ENOTCONN)
+        r = co__socket_get(fd, SOL_SOCKET, SO_ERROR, &err);
     if (r < 0)
         return r;
     return err ? -err : -EINPROGRESS;
@@ -76,8 +77,9 @@ static int set_up(int fd, int family, const struct co_connect_opts *opts)
 }
 
 /*
- * connect(2). A unix listener whose queue is full says EAGAIN, and there is nothing to wait for but
- * time. Returns: 0; -EINPROGRESS; why it failed. Suspends: for that.
+ * connect(2). One that was interrupted may have begun or not: asked again, it says which. A unix
+ * listener whose queue is full says EAGAIN, and there is nothing to wait for but time.
+ * Returns: 0; -EINPROGRESS; why it failed. Suspends: for that.
  */
 static int begin(int fd, const struct co_addr *addr)
 {
@@ -86,14 +88,20 @@ static int begin(int fd, const struct co_addr *addr)
 
     for (;;) {
         r = connect(fd, &addr->any, addr->len) < 0 ? -errno : 0;
-        if (r == -EINTR)
-            return -EINPROGRESS; /* it goes on by itself */
-        if (r != -EAGAIN || addr->any.sa_family != AF_UNIX)
+        if (r == -EISCONN)
+            return 0;
+        if (r == -EALREADY)
+            return -EINPROGRESS;
+        if (r == -EAGAIN && addr->any.sa_family == AF_UNIX) {
+            r = co_sleep(pause);
+            pause = pause < 32 * CO_MS ? pause * 2 : pause;
+        } else if (r == -EINTR) {
+            r = co_check();
+        } else {
             return r;
-        r = co_sleep(pause);
+        }
         if (r < 0)
             return r;
-        pause = pause < 32 * CO_MS ? pause * 2 : pause;
     }
 }
 
@@ -127,17 +135,18 @@ static int start_next(struct race *race)
 {
     bool done = false;
     int fd = attempt(race->order[race->next++], race->opts, &done);
-    struct co__slot *slot;
+    struct co__slot *slot = NULL;
     int r = fd;
 
-    if (fd >= 0 && done && outcome(fd) == -ECONNREFUSED) {
-        (void)co_close(fd);
-        r = -ECONNREFUSED;
-    } else if (fd >= 0 && done) {
-        return fd;
+    if (fd >= 0 && done) {
+        r = outcome(fd) == -ECONNREFUSED ? -ECONNREFUSED : 0;
+        if (r == 0)
+            return fd;
+    } else if (fd >= 0) {
+        slot = co__slot_enter(fd, CO__SLOT_WRITING, &r);
     }
-    slot = r >= 0 ? co__slot_enter(fd, CO__SLOT_WRITING, &r) : NULL;
     if (!slot) {
+        (void)co_close(fd);
         race->error = r;
         race->next_at = 0;
         return -EINPROGRESS;

@@ -75,8 +75,8 @@ static int open_socket(const struct co_datagram_opts *opts, const struct co_addr
         local = &any_name;
     if (r == 0 && local)
         r = bind_to(fd, local);
-    if (r == 0 && peer && connect(fd, &peer->any, peer->len) < 0)
-        r = -errno;
+    if (r == 0 && peer)
+        r = co__socket_aim(fd, &peer->any, peer->len);
     if (r == 0)
         r = co__slot_open(fd, CO__SLOT_DATAGRAM, co_worker(), false);
     if (r < 0)
@@ -105,6 +105,8 @@ static int take_inherited(const char *which)
     if (fd < 0)
         return fd;
     r = co__slot_open(fd, CO__SLOT_DATAGRAM, co_worker(), false);
+    if (r < 0)
+        co__inherit_back(fd);
     return r < 0 ? r : fd;
 }
 

@@ -19,18 +19,27 @@
 
 /* ---- taking in and letting go ---- */
 
-static enum co__slot_kind kind_of(int fd, int flags)
+/* Returns: an enum co__slot_kind, or a negative errno. */
+static int kind_of(int fd, int flags)
 {
-    int type, domain, protocol, listening;
+    int type = 0, domain = 0, protocol = 0, listening = 0;
     struct stat stat;
+    int r;
 
     if ((flags & O_NONBLOCK) && fstat(fd, &stat) == 0 && S_ISFIFO(stat.st_mode))
         return CO__SLOT_PIPE;
-    if (co__socket_get(fd, SOL_SOCKET, SO_TYPE, &type) < 0 ||
-        co__socket_get(fd, SOL_SOCKET, SO_DOMAIN, &domain) < 0 ||
-        co__socket_get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) < 0)
+    r = co__socket_get(fd, SOL_SOCKET, SO_TYPE, &type);
+    if (r == -ENOTSOCK)
         return CO__SLOT_OTHER;
-    if (co__socket_get(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening) == 0 && listening)
+    if (r == 0)
+        r = co__socket_get(fd, SOL_SOCKET, SO_DOMAIN, &domain);
+    if (r == 0)
+        r = co__socket_get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol);
+    if (r == 0)
+        r = co__socket_get(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening);
+    if (r < 0)
+        return r;
+    if (listening)
         return CO__SLOT_LISTENER;
     if (type == SOCK_DGRAM)
         return CO__SLOT_DATAGRAM;
@@ -42,21 +51,22 @@ static enum co__slot_kind kind_of(int fd, int flags)
 
 int co_adopt(int fd)
 {
-    enum co__slot_kind kind;
-    int flags, r;
+    int flags, kind, r;
 
     if (!co_self())
         return -EPERM;
     flags = fcntl(fd, F_GETFL);
     if (flags < 0)
-        return -EBADF;
+        return -errno;
     r = co__slot_release(fd);
     if (r < 0 && r != -EBADF)
         return r;
     kind = kind_of(fd, flags);
+    if (kind < 0)
+        return kind;
     if (kind == CO__SLOT_LISTENER && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return -errno;
-    return co__slot_adopt(fd, kind, co_worker());
+    return co__slot_adopt(fd, (enum co__slot_kind)kind, co_worker());
 }
 
 int co_release(int fd)

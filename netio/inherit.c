@@ -80,9 +80,20 @@ static int take(int index, int type, bool listens)
         return -EBUSY;
     flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
-        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+        co__inherit_back(fd);
         return -EINVAL;
+    }
     return fd;
+}
+
+void co__inherit_back(int fd)
+{
+    unsigned index = (unsigned)(fd - FIRST);
+
+    /* relaxed: as in take. */
+    (void)__atomic_fetch_and(&taken[index / BITS], ~(UINT64_C(1) << (index % BITS)),
+                             __ATOMIC_RELAXED);
 }
 
 int co__inherit(const char *which, int type, bool listens)
@@ -110,5 +121,7 @@ int co_listen_inherited(const char *which)
     if (fd < 0)
         return fd;
     r = co__slot_open(fd, CO__SLOT_LISTENER, co_worker(), false);
+    if (r < 0)
+        co__inherit_back(fd);
     return r < 0 ? r : fd;
 }

@@ -15,4 +15,7 @@
  */
 int co__inherit(const char *which, int type, bool listens);
 
+/* What co__inherit has given could not be used: it may be taken again. */
+void co__inherit_back(int fd);
+
 #endif

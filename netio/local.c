@@ -32,7 +32,7 @@ static enum state look(const char *path, int probe)
     if (!S_ISSOCK(st.st_mode))
         return IN_USE;
     (void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s", path);
-    r = connect(probe, (const struct sockaddr *)(const void *)&addr, sizeof addr) < 0 ? -errno : 0;
+    r = co__socket_aim(probe, (const struct sockaddr *)(const void *)&addr, sizeof addr);
     if (r == -ENOENT)
         return ABSENT;
     return r == -ECONNREFUSED ? STALE : IN_USE;

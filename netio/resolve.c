@@ -52,6 +52,8 @@ static int ask_system(const char *host, struct co_addr *ret_addrs)
     int count = 0;
     int r = getaddrinfo(host, NULL, &hints, &list);
 
+    if (r == EAI_SYSTEM && errno != 0) /* the name may exist: out of descriptors, say */
+        return -errno;
     if (r != 0)
         return code(r);
     for (struct addrinfo *i = list; i && count < CO_ADDRS_MAX; i = i->ai_next) {

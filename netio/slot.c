@@ -199,7 +199,7 @@ static void raise_highest(int fd)
         continue;
 }
 
-/* Makes the slot ready for a new descriptor, and publishes it. Returns: 0; -ENOMEM; -EBUSY. */
+/* Makes the slot ready for a new descriptor. Returns: 0; -ENOMEM; -EBUSY. */
 static int set_up(struct co__slot *slot, int fd, enum co__slot_kind kind, int worker, bool adopted)
 {
     if (!slot)
@@ -219,12 +219,14 @@ static int set_up(struct co__slot *slot, int fd, enum co__slot_kind kind, int wo
     slot->yields = slot->heard = slot->draining = 0;
     co__source_reset(&slot->read, slot->generation);
     co__source_reset(&slot->write, slot->generation);
-    /* seq_cst: publishes the slot; before a later look at the drain. */
-    __atomic_store_n(&slot->users, CO__SLOT_OPEN, __ATOMIC_SEQ_CST);
-    raise_highest(fd);
     return 0;
 }
 
+/*
+ * Events come before the slot is published, and the sources keep them. The other way round, the
+ * drain, or who hangs a wrong number up, could be inside when the descriptor turns out not to be
+ * registered.
+ */
 static int open_slot(int fd, enum co__slot_kind kind, int worker, bool out, bool adopted)
 {
     struct co__slot *slot = slot_make(fd);
@@ -239,9 +241,12 @@ static int open_slot(int fd, enum co__slot_kind kind, int worker, bool out, bool
                      (uint64_t)slot->generation << 32 | (uint32_t)fd);
     if (r < 0) {
         __atomic_fetch_sub(&loops[worker].sockets, 1, __ATOMIC_RELAXED /* as above */);
-        __atomic_store_n(&slot->users, 0, __ATOMIC_RELEASE /* nobody knew the descriptor yet */);
+        return r;
     }
-    return r;
+    raise_highest(fd);
+    /* seq_cst: publishes the slot; before a later look at the drain. */
+    __atomic_store_n(&slot->users, CO__SLOT_OPEN, __ATOMIC_SEQ_CST);
+    return 0;
 }
 
 int co__slot_open(int fd, enum co__slot_kind kind, int worker, bool out)

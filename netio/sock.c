@@ -98,10 +98,8 @@ static ssize_t receive_now(struct co__slot *slot, void *buf, size_t cap, bool *r
         slot->left = all ? CO__SLOT_DRAINED : CO__SLOT_UNKNOWN;
         return (size_t)n <= cap ? n : -EMSGSIZE; /* a datagram that is longer */
     }
-    if (n == 0)
-        slot->left = CO__SLOT_UNKNOWN;
-    else if (r == -EAGAIN)
-        slot->left = CO__SLOT_DRAINED;
+    /* Another failure leaves what is there, and the edge that told of it has been forgotten. */
+    slot->left = r == -EAGAIN ? CO__SLOT_DRAINED : CO__SLOT_UNKNOWN;
     return r;
 }
 

@@ -11,6 +11,9 @@
  */
 int co__socket(int family, int type);
 
+/* connect(2) for a datagram socket, which is done at once. Returns: 0, or a negative errno. */
+int co__socket_aim(int fd, const struct sockaddr *addr, socklen_t len);
+
 /* An option that is a number. Returns: 0, or a negative errno. */
 int co__socket_set(int fd, int level, int name, int value);
 int co__socket_get(int fd, int level, int name, int *ret_value);

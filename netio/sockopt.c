@@ -30,6 +30,16 @@ int co__socket(int family, int type)
     return fd;
 }
 
+int co__socket_aim(int fd, const struct sockaddr *addr, socklen_t len)
+{
+    int r;
+
+    do
+        r = connect(fd, addr, len) < 0 ? -errno : 0;
+    while (r == -EINTR);
+    return r;
+}
+
 int co__socket_buffers(int fd, int recv, int send)
 {
     int r = 0;

@@ -7,6 +7,7 @@
 #include "deadlock.h"
 #include "dump.h"
 #include "fork.h"
+#include "futex.h"
 #include "live.h"
 #include "lookout.h"
 #include "offload.h"
@@ -203,6 +204,26 @@ static uint64_t describe(const char **ret_name)
     return w->current->index;
 }
 
+/*
+ * Workers begin when all of them have been started: if one cannot be, nothing of the program has
+ * run.
+ */
+static _Atomic uint32_t gate; /* 1: open */
+
+static void gate_pass(void)
+{
+    /* acquire: pairs with the release in gate_open. */
+    while (atomic_load_explicit(&gate, memory_order_acquire) == 0)
+        co__futex_wait(&gate, 0, CO_NEVER);
+}
+
+static void gate_open(void)
+{
+    /* release: who passes sees whether the runtime runs, or has been given up. */
+    atomic_store_explicit(&gate, 1, memory_order_release);
+    co__futex_wake(&gate, INT32_MAX);
+}
+
 static void *worker_thread(void *arg)
 {
     struct co__worker *w = arg;
@@ -210,6 +231,7 @@ static void *worker_thread(void *arg)
     bool watched =
         co__overflow_thread_start(&overflow) == 0; /* if not, an overflow is a plain crash */
 
+    gate_pass();
     co__worker_main(w);
     if (watched)
         co__overflow_thread_stop(&overflow);
@@ -311,12 +333,13 @@ static void tidy(void)
     __atomic_store_n(&co__rt.count, 0, __ATOMIC_RELAXED /* as in prepare */);
 }
 
-/* Threads that were started are told to stop if a later one cannot be. */
+/* If a later one cannot be started, those before it stop without having begun. */
 static int threads_start(int *ret_started)
 {
     int started = 0;
     int r = 0;
 
+    atomic_store_explicit(&gate, 0, memory_order_relaxed /* no other thread yet */);
     while (started < co__rt.count && r == 0) {
         struct co__worker *w = &co__rt.workers[started];
 
@@ -330,8 +353,8 @@ static int threads_start(int *ret_started)
     if (r < 0) {
         /* release: pairs with the loads in the workers' loops. */
         atomic_store_explicit(&co__rt.phase, CO__STOP, memory_order_release);
-        co__run_finished();
     }
+    gate_open();
     *ret_started = started;
     return r;
 }
