@@ -160,6 +160,13 @@ int co__tls_on_verify(int good, X509_STORE_CTX *store)
 
 /* ---- connections ---- */
 
+/* OpenSSL does not know the names of all that it takes. */
+static const char *alert(int number)
+{
+    return number == SSL_AD_CERTIFICATE_REQUIRED ? "certificate required"
+                                                 : SSL_alert_desc_string_long(number);
+}
+
 int co__tls_say_failure(const struct co__tls *tls, struct co_tls_why *why)
 {
     unsigned long error = ERR_peek_error();
@@ -176,8 +183,7 @@ int co__tls_say_failure(const struct co__tls *tls, struct co_tls_why *why)
         co__tls_say(why, "the peer has shown no certificate");
         r = -EKEYREJECTED;
     } else if (ours && reason >= SSL_AD_REASON_OFFSET) {
-        co__tls_say(why, "the peer has refused: %s",
-                    SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
+        co__tls_say(why, "the peer has refused: %s", alert(reason - SSL_AD_REASON_OFFSET));
     } else if (ours && (reason == SSL_R_HTTP_REQUEST || reason == SSL_R_HTTPS_PROXY_REQUEST)) {
         co__tls_say(why, "the peer speaks HTTP, and not TLS");
     } else if (ours && reason == SSL_R_WRONG_VERSION_NUMBER) {
