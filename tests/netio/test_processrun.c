@@ -146,7 +146,7 @@ static int run_a_parent(void *arg)
     (void)arg;
     /* Both of those that stay hold the pipes; one writes all the time. They end by themselves when
      * the pipes are closed, or soon. */
-    CHECK(co_process_run(NULL, SHELL("sleep 30 & echo here"), NULL, 0, 100, &got) == 0);
+    CHECK(co_process_run(NULL, SHELL("sleep 10 & echo here"), NULL, 0, 100, &got) == 0);
     CHECK(is(got.out, got.out_len, "here\n"));
     co_process_output_free(&got);
     CHECK(co_process_run(NULL, SHELL("yes & exit 6"), NULL, 0, 100 << 20, &got) == 6);

@@ -4,21 +4,23 @@
  * again and again.
  *
  * Each time some of COROUTINES sleep, compute, yield, block on the pool, wait in select, channels,
- * locks, conditions, events, barriers, groups, once; receive, send, accept, connect; start others;
- * are pinned; say good-bye. Plain threads start, wake, give, send and signal all the while, also
- * when no runtime runs. Then comes the end, at any moment, in one of these ways:
+ * locks, conditions, events, barriers, groups, once; receive, send, accept, connect; read files,
+ * run programs; start others; are pinned; say good-bye. Plain threads start, wake, give, send and
+ * signal all the while, also when no runtime runs. Then comes the end, at any moment, in one of
+ * these ways:
  *   told       co_stop by a plain thread, a coroutine or SIGTERM; the first function cancels all
  *   by grace   as above, but nobody ends before the grace time is over and all are cancelled
  *   by itself  nobody stops it: everybody has a deadline
  * Checked each time: co_run says what the first function said, what began has ended, the counters
- * agree, and the process has as many descriptors as before. At the end: it has allocated no more
- * than after the first ten times. Sanitizers find what else is left.
+ * agree, the process has as many descriptors as before, and no child. At the end: it has allocated
+ * no more than after the first ten times. Sanitizers find what else is left.
  */
 #include "stress/shutdown.h"
 #include "stress/stress.h"
 #include <co/conf.h>
 #include <co/group.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { THREADS = 2, WARM = 10, RESULT = 42 };
@@ -127,6 +129,8 @@ static void check(const struct round *round, int result, int before)
         fail("counters: spawned, ended", stress_stat("spawned"), stress_stat("ended"));
     if (before >= 0 && after != before)
         fail("descriptors", before, after);
+    if (waitpid(-1, NULL, WNOHANG) >= 0 || errno != ECHILD)
+        fail("a program that was left", 0, 0);
 }
 
 static void prepare(struct round *round, uint32_t number)

@@ -2,9 +2,11 @@
 /* shutdown_states.c - the states in which shutdown.c stops a runtime. */
 #include "stress/shutdown.h"
 #include "stress/stress.h"
+#include <co/dir.h>
 #include <co/group.h>
 #include <co/net.h>
 #include <co/offload.h>
+#include <co/process.h>
 #include <co/scope.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -328,6 +330,41 @@ static void is_hung_up(struct scene *scene, uint32_t chance)
         fail("a byte that nobody sent", byte, 0);
 }
 
+static void reads_files(struct scene *scene, uint32_t chance)
+{
+    struct co_dir_entry entry;
+    ssize_t n;
+
+    (void)scene;
+    do {
+        char *data = NULL;
+        CO_DIR(dir, "/proc/self/task");
+
+        n = co_dir_next(&dir, &entry);
+        if (n > 0 && chance % 2)
+            n = co_file_load("/proc/self/status", 1 << 20, &data);
+        free(data);
+    } while (n > 0);
+    told((int)n);
+}
+
+/* Programs that only a kill ends; some are told by their input, which they do not read. */
+static void runs_programs(struct scene *scene, uint32_t chance)
+{
+    const struct co_process_opts opts = {.in = CO_PROCESS_PIPE, .own_group = chance % 2};
+    const char *argv[] = {"sleep", "3600", NULL};
+    static char much[1 << 17];
+    CO_PROCESS(program);
+    int r = co_process_start(&program, &opts, argv);
+
+    (void)scene;
+    if (r == 0)
+        r = chance % 4 == 0 ? (int)co_send(program.in, much, sizeof much)
+                            : co_process_wait(&program);
+    if (r != -EMFILE && r != -EAGAIN)
+        told(r);
+}
+
 static void (*const states[])(struct scene *scene, uint32_t chance) = {
     sleeps,
     computes,
@@ -350,6 +387,8 @@ static void (*const states[])(struct scene *scene, uint32_t chance) = {
     accepts_in_vain,
     connects,
     is_hung_up,
+    reads_files,
+    runs_programs,
     sleeps,
     waits,
     waits_for_outside,
