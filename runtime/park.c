@@ -237,6 +237,16 @@ void co__cancel(struct co__coro *co)
         co__fire(co);
 }
 
+/*
+ * Apart from co_check, which is short so. A stuck turn has taken a millisecond, so the clock is
+ * old.
+ */
+static __attribute__((noinline)) struct co__worker *let_others_run(struct co__worker *w)
+{
+    (void)co__worker_clock(w);
+    return co__worker_yield(w);
+}
+
 int co_check(void)
 {
     struct co__worker *w = co__worker();
@@ -245,11 +255,8 @@ int co_check(void)
     if (!w || !w->current)
         return -EPERM;
     co__may_suspend(w->current);
-    /* A stuck turn has taken a millisecond, so the clock is old. */
-    if (--w->budget <= 0 || co__is_stuck(w) || CO__CHAOS(CO__CHAOS_YIELD)) {
-        (void)co__worker_clock(w);
-        w = co__worker_yield(w);
-    }
+    if (--w->budget <= 0 || co__is_stuck(w) || CO__CHAOS(CO__CHAOS_YIELD))
+        w = let_others_run(w);
     co = w->current;
     /* relaxed: an early look; the park that may follow looks again, seq_cst. */
     if (atomic_load_explicit(&co->cancelled, memory_order_relaxed) && !co->grace)

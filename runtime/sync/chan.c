@@ -59,13 +59,21 @@ void co_chan_free(struct co_chan *chan)
 
 static void copy(const struct co_chan *chan, void *to, const void *from)
 {
-    if (chan->size > 0)
+    if (chan->size == sizeof(uint64_t)) /* most are: without a call */
+        memcpy(to, from, sizeof(uint64_t));
+    else if (chan->size > 0)
         memcpy(to, from, chan->size);
+}
+
+/* index: less than twice the capacity. A division would take longer than all the rest. */
+static size_t wrapped(const struct co_chan *chan, size_t index)
+{
+    return index < chan->capacity ? index : index - chan->capacity;
 }
 
 static void *place(struct co_chan *chan, size_t offset)
 {
-    return chan->buffer + (chan->first + offset) % chan->capacity * chan->size;
+    return chan->buffer + wrapped(chan, chan->first + offset) * chan->size;
 }
 
 static struct co_case *case_of(struct co_waiter *waiter)
@@ -115,7 +123,7 @@ static int recv_now(struct co_chan *chan, void *ret_value, co_ticket *ret_ticket
 
     if (chan->count > 0) {
         copy(chan, ret_value, place(chan, 0));
-        chan->first = (chan->first + 1) % chan->capacity;
+        chan->first = wrapped(chan, chan->first + 1);
         chan->count--;
         sender = claim(&chan->senders, ret_ticket);
         if (sender) {
@@ -138,19 +146,6 @@ static int do_now(struct co_case *one, co_ticket *ret_ticket)
     if (one->kind == CO_CASE_SEND)
         return send_now(one->chan, one->value, ret_ticket);
     return recv_now(one->chan, one->value, ret_ticket);
-}
-
-static int try_now(struct co_case *one)
-{
-    co_ticket ticket = 0;
-    int r;
-
-    co_latch_take(&one->chan->latch);
-    r = do_now(one, &ticket);
-    co_latch_give(&one->chan->latch);
-    if (ticket)
-        co_finish(ticket);
-    return r;
 }
 
 /* ---- one channel ---- */
@@ -197,42 +192,62 @@ static int wait_for(struct co_case *one)
     return r;
 }
 
-static int exchange(struct co_case *one)
-{
-    int r = co_check();
-
-    if (r < 0)
-        return r;
-    r = try_now(one);
-    return r == -EAGAIN ? wait_for(one) : r;
-}
-
-int co_chan_send(struct co_chan *chan, const void *value)
-{
-    struct co_case one = {.chan = chan, .kind = CO_CASE_SEND, .value = (void *)(uintptr_t)value};
-
-    return exchange(&one);
-}
-
-int co_chan_recv(struct co_chan *chan, void *ret_value)
-{
-    struct co_case one = {.chan = chan, .kind = CO_CASE_RECV, .value = ret_value};
-
-    return exchange(&one);
-}
-
 int co_chan_try_send(struct co_chan *chan, const void *value)
 {
-    struct co_case one = {.chan = chan, .kind = CO_CASE_SEND, .value = (void *)(uintptr_t)value};
+    co_ticket ticket = 0;
+    int r;
 
-    return try_now(&one);
+    co_latch_take(&chan->latch);
+    r = send_now(chan, value, &ticket);
+    co_latch_give(&chan->latch);
+    if (ticket)
+        co_finish(ticket);
+    return r;
 }
 
 int co_chan_try_recv(struct co_chan *chan, void *ret_value)
 {
+    co_ticket ticket = 0;
+    int r;
+
+    co_latch_take(&chan->latch);
+    r = recv_now(chan, ret_value, &ticket);
+    co_latch_give(&chan->latch);
+    if (ticket)
+        co_finish(ticket);
+    return r;
+}
+
+static int send_waiting(struct co_chan *chan, const void *value)
+{
+    struct co_case one = {.chan = chan, .kind = CO_CASE_SEND, .value = (void *)(uintptr_t)value};
+
+    return wait_for(&one);
+}
+
+static int recv_waiting(struct co_chan *chan, void *ret_value)
+{
     struct co_case one = {.chan = chan, .kind = CO_CASE_RECV, .value = ret_value};
 
-    return try_now(&one);
+    return wait_for(&one);
+}
+
+int co_chan_send(struct co_chan *chan, const void *value)
+{
+    int r = co_check();
+
+    if (r == 0)
+        r = co_chan_try_send(chan, value);
+    return r == -EAGAIN ? send_waiting(chan, value) : r;
+}
+
+int co_chan_recv(struct co_chan *chan, void *ret_value)
+{
+    int r = co_check();
+
+    if (r == 0)
+        r = co_chan_try_recv(chan, ret_value);
+    return r == -EAGAIN ? recv_waiting(chan, ret_value) : r;
 }
 
 /* Claims all of a list, whose cases end with `result`. */

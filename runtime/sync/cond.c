@@ -37,7 +37,7 @@ static int commit(co_ticket self, void *arg)
      * Signalled already, perhaps, but off its stack only when this has returned: it cannot come
      * back before.
      */
-    co__mutex_pass_on(wait->mutex);
+    co__mutex_release(wait->mutex);
     return 0;
 }
 

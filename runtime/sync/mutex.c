@@ -2,12 +2,16 @@
 /*
  * mutex.c - a word for the fast path, a list for the rest.
  *
- *   FREE      -> HELD      lock, by CAS
- *   HELD      -> FREE      unlock, by CAS
- *   HELD      -> CONTENDED by who is about to wait, under the latch
- *   FREE      -> CONTENDED by who was about to wait and found it free: it has it
- *   CONTENDED -> HELD      unlock, under the latch, when nobody can be claimed; then from the top
- *   CONTENDED stays        unlock, under the latch: the first waiter has it now
+ *   0               -> HELD          lock, by CAS
+ *   HELD            -> 0             unlock: HELD is taken away
+ *   HELD            -> HELD | WAITED by who is about to wait, under the latch
+ *   0               -> HELD | WAITED by who was about to wait and found it free: it has it
+ *   HELD | WAITED   -> WAITED        unlock: nobody has it now, and nobody but its last holder may
+ *                                    say who is next
+ *   WAITED          -> HELD | WAITED the last holder, under the latch: the first waiter has it now;
+ *                                    or who comes to wait, which changes nothing of that
+ *   WAITED          -> HELD          the last holder, under the latch, when nobody can be claimed:
+ *                                    it is his again; then from the top
  * Since an unlock hands over, nobody can overtake those who wait. The mutex is made free by the
  * last access to it, never before the latch is given: whoever locks it next may unlock it, and free
  * its memory, at once.
@@ -17,7 +21,7 @@
 #include <co/assert.h>
 #include <co/task.h>
 
-enum { FREE, HELD, CONTENDED };
+enum { HELD = CO__MUTEX_HELD, WAITED = CO__MUTEX_WAITED };
 
 void co_mutex_init(struct co_mutex *mutex)
 {
@@ -26,13 +30,13 @@ void co_mutex_init(struct co_mutex *mutex)
 
 void co_mutex_done(struct co_mutex *mutex)
 {
-    CO_ASSERT(!mutex || mutex->state == FREE);
+    CO_ASSERT(!mutex || mutex->state == 0);
     (void)mutex;
 }
 
 static bool take(struct co_mutex *mutex)
 {
-    uint32_t state = FREE;
+    uint32_t state = 0;
 
     /* acquire pairs with the release of the unlock; a failure is answered by waiting (relaxed). */
     return __atomic_compare_exchange_n(&mutex->state, &state, HELD, false, __ATOMIC_ACQUIRE,
@@ -44,8 +48,8 @@ static int try_contended(void *obj, struct co_waiter *waiter)
     struct co_mutex *mutex = obj;
 
     (void)waiter;
-    /* acquire: if it was FREE we have it; the latch orders the rest. */
-    return __atomic_exchange_n(&mutex->state, CONTENDED, __ATOMIC_ACQUIRE) == FREE;
+    /* acquire: if it was free we have it; the latch orders the rest. */
+    return __atomic_exchange_n(&mutex->state, HELD | WAITED, __ATOMIC_ACQUIRE) == 0;
 }
 
 /*
@@ -107,8 +111,8 @@ void co_mutex_lock_always(struct co_mutex *mutex)
 }
 
 /*
- * Hands over to the first that waits. Returns: false if there was none; then it is HELD, still the
- * caller's.
+ * For its last holder, who has left WAITED: hands over to the first that waits. Returns: false if
+ * there was none; then it is HELD, the caller's again.
  */
 static bool hand_over(struct co_mutex *mutex)
 {
@@ -116,39 +120,38 @@ static bool hand_over(struct co_mutex *mutex)
 
     co_latch_take(&mutex->latch);
     ticket = co_waitlist_claim(&mutex->waiters, 0, NULL);
-    /* relaxed: only the holder leaves CONTENDED, and whoever enters it does so under the latch. */
-    if (!ticket)
-        __atomic_store_n(&mutex->state, HELD, __ATOMIC_RELAXED);
+    /* relaxed: whoever else writes it now does so under the latch. */
+    __atomic_store_n(&mutex->state, ticket ? HELD | WAITED : HELD, __ATOMIC_RELAXED);
     co_latch_give(&mutex->latch);
     if (ticket)
         co_finish(ticket);
     return ticket;
 }
 
-void co__mutex_pass_on(struct co_mutex *mutex)
+/* Returns: whether it is free now; else its last holder has left WAITED. */
+static bool release(struct co_mutex *mutex)
 {
-    uint32_t state;
+    /* release: what was written under the mutex is seen by the next one's acquire. */
+    return __atomic_fetch_sub(&mutex->state, HELD, __ATOMIC_RELEASE) == HELD;
+}
 
-    set_owner(mutex, 0);
-    do {
-        state = HELD;
-        /*
-         * release: what was written under the mutex is seen by the next one's acquire. A failure
-         * reads nothing (relaxed).
-         */
-        if (__atomic_compare_exchange_n(&mutex->state, &state, FREE, false, __ATOMIC_RELEASE,
-                                        __ATOMIC_RELAXED))
+void co_mutex_pass_on(struct co_mutex *mutex)
+{
+    while (!hand_over(mutex)) {
+        if (release(mutex))
             return;
-    } while (!hand_over(mutex));
+    }
+}
+
+void co__mutex_release(struct co_mutex *mutex)
+{
+    set_owner(mutex, 0);
+    if (!release(mutex))
+        co_mutex_pass_on(mutex);
 }
 
 void co_mutex_unlock(struct co_mutex *mutex)
 {
     CO_ASSERT(co__mutex_is_mine(mutex));
-    co__mutex_pass_on(mutex);
-}
-
-void co_mutex_guard(struct co_mutex *const *mutex)
-{
-    co_mutex_unlock(*mutex);
+    co__mutex_release(mutex);
 }

@@ -9,7 +9,7 @@
  * co_mutex_unlock for a commit: on behalf of the coroutine that is being parked. Threads: as a
  * commit.
  */
-void co__mutex_pass_on(struct co_mutex *mutex);
+void co__mutex_release(struct co_mutex *mutex);
 
 /* Whether the running coroutine holds it. */
 bool co__mutex_is_mine(const struct co_mutex *mutex);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * once.c - a state under the latch, read without it on the fast path.
+ * once.c - a state under the latch, read without it on the fast path, which lies in the header.
  *
  *   FRESH   -> RUNNING by the first that comes
  *   RUNNING -> DONE    its fn has returned 0 or more: everybody goes on
@@ -9,7 +9,7 @@
  */
 #include <co/once.h>
 
-enum { FRESH, RUNNING, DONE };
+enum { FRESH, RUNNING, DONE = CO__ONCE_DONE };
 
 /* What a claim says. */
 enum { IS_DONE, YOUR_TURN };
@@ -20,12 +20,13 @@ enum { IS_DONE, YOUR_TURN };
 static int look(void *obj, struct co_waiter *waiter)
 {
     struct co_once *once = obj;
+    /* relaxed: under the latch. */
+    uint32_t state = __atomic_load_n(&once->state, __ATOMIC_RELAXED);
 
-    if (once->state == RUNNING)
+    if (state == RUNNING)
         return 0;
-    waiter->want = once->state == DONE ? IS_DONE : YOUR_TURN;
-    if (once->state ==
-        FRESH) /* relaxed: under the latch; a fast path that sees it takes the latch */
+    waiter->want = state == DONE ? IS_DONE : YOUR_TURN;
+    if (state == FRESH) /* relaxed: under the latch; a fast path that sees it takes the latch */
         __atomic_store_n(&once->state, RUNNING, __ATOMIC_RELAXED);
     return 1;
 }
@@ -75,15 +76,12 @@ static void failed(struct co_once *once)
         co_finish(ticket);
 }
 
-int co_once_do(struct co_once *once, int (*fn)(void *arg), void *arg)
+int co_once_turn(struct co_once *once, int (*fn)(void *arg), void *arg)
 {
     int r = co_check();
 
     if (r < 0)
         return r;
-    /* acquire: pairs with the release in done. */
-    if (__atomic_load_n(&once->state, __ATOMIC_ACQUIRE) == DONE)
-        return 0;
     r = wait_for_turn(once);
     if (r != YOUR_TURN)
         return r;

@@ -20,7 +20,7 @@
 
 #include <co/assert.h>
 
-enum { WRITER = 1, WAITED = 2, READER = 4 };
+enum { WRITER = CO__RWLOCK_WRITER, WAITED = CO__RWLOCK_WAITED, READER = CO__RWLOCK_READER };
 
 void co_rwlock_init(struct co_rwlock *lock)
 {
@@ -114,48 +114,68 @@ static void admit_readers(struct co_rwlock *lock)
     co_waitlist_finish(&admitted);
 }
 
-static int wait_for(struct co_rwlock *lock, uint64_t want)
+static int wait_for(struct co_rwlock *lock, uint64_t want, unsigned flags)
 {
     struct co_waiter waiter = {.want = want};
     int r =
         co_waitlist_park_for(want == WRITER ? "rwlock to write" : "rwlock to read", &lock->waiters,
-                             &lock->latch, &waiter, try_it, lock, CO_PARK_INSIDE);
+                             &lock->latch, &waiter, try_it, lock, flags | CO_PARK_INSIDE);
 
     if (r < 0)
         admit_readers(lock);
     return r;
 }
 
-int co_rwlock_read(struct co_rwlock *lock)
+static int read_with(struct co_rwlock *lock, unsigned flags)
 {
-    uint32_t word;
-    int r = co_check();
+    uint32_t word = 0; /* a guess, which costs less than a look before the CAS */
 
-    if (r < 0)
-        return r;
-    /* relaxed: the CAS decides. */
-    word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
     do {
         if (word & (WRITER | WAITED))
-            return wait_for(lock, READER);
+            return wait_for(lock, READER, flags);
         /* acquire pairs with the release of an unlock; a failure is another try (relaxed). */
     } while (!__atomic_compare_exchange_n(&lock->word, &word, word + READER, true, __ATOMIC_ACQUIRE,
                                           __ATOMIC_RELAXED));
     return 0;
 }
 
-int co_rwlock_write(struct co_rwlock *lock)
+static int write_with(struct co_rwlock *lock, unsigned flags)
 {
     uint32_t none = 0;
-    int r = co_check();
 
-    if (r < 0)
-        return r;
     /* acquire pairs with the release of an unlock; a failure is answered by waiting (relaxed). */
     if (__atomic_compare_exchange_n(&lock->word, &none, WRITER, false, __ATOMIC_ACQUIRE,
                                     __ATOMIC_RELAXED))
         return 0;
-    return wait_for(lock, WRITER);
+    return wait_for(lock, WRITER, flags);
+}
+
+int co_rwlock_read(struct co_rwlock *lock)
+{
+    int r = co_check();
+
+    return r < 0 ? r : read_with(lock, 0);
+}
+
+int co_rwlock_write(struct co_rwlock *lock)
+{
+    int r = co_check();
+
+    return r < 0 ? r : write_with(lock, 0);
+}
+
+void co_rwlock_read_always(struct co_rwlock *lock)
+{
+    int r = read_with(lock, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE);
+
+    CO_REQUIRE(r >= 0); /* not in a coroutine */
+}
+
+void co_rwlock_write_always(struct co_rwlock *lock)
+{
+    int r = write_with(lock, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE);
+
+    CO_REQUIRE(r >= 0); /* not in a coroutine */
 }
 
 void co_rwlock_unlock(struct co_rwlock *lock)

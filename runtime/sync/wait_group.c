@@ -3,11 +3,14 @@
  * wait_group.c - a word that holds the count, and whether somebody may wait; a list under the
  * latch.
  *
- *   The count changes by CAS on the word, without the latch, unless it becomes zero and WAITED is
- *   set: then it is done under the latch, and under the same hold all waiters are claimed. WAITED
- *   stays.
+ *   The count changes by one step on the word, without the latch, unless it becomes zero and
+ *   WAITED is set: then it is done under the latch, and under the same hold all waiters are
+ *   claimed. WAITED stays. Down it goes by CAS. Up it may go by an addition, since there is room
+ *   for far more than all threads together can add in a moment.
  *   WAITED is set by who is about to wait, under the latch, while the count is above zero. It is
- *   dropped by who raises the count from zero: they have all been claimed, or are about to be.
+ *   dropped by who raises the count from zero: they have all been claimed, or are about to be. Who
+ *   raises it by an addition may miss that it is zero by then, and leave WAITED: then it says that
+ *   somebody may wait though nobody does, and the next step to zero takes the latch for nothing.
  *
  * Who waits may end the group at once. So whoever makes the count zero touches nothing of it
  * afterwards, but for what he does under the latch; and who finds zero with WAITED goes through the
@@ -28,7 +31,7 @@ void co_wait_group_done(struct co_wait_group *group)
     (void)group;
 }
 
-enum { WAITED = 1, ONE = 2 };
+enum { WAITED = CO__WAIT_GROUP_WAITED, ONE = CO__WAIT_GROUP_ONE };
 
 static int64_t count_of(uint64_t word)
 {
@@ -77,7 +80,7 @@ static int add_latched(struct co_wait_group *group, int64_t n)
     return r;
 }
 
-int co_wait_group_add(struct co_wait_group *group, int64_t n)
+int co_wait_group_change(struct co_wait_group *group, int64_t n)
 {
     /* relaxed: the CAS decides. */
     uint64_t word = __atomic_load_n(&group->word, __ATOMIC_RELAXED);

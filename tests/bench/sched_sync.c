@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sched_sync.c - lines about the primitives. Those about the mutex use CO_LOCK, which nothing
- * interrupts, as the peers' locks are.
+ * sched_sync.c - lines about the primitives. Those about mutex and rwlock use CO_LOCK,
+ * CO_READ_LOCK and CO_WRITE_LOCK, which nothing interrupts, as the peers' locks are.
  *
  *   mutex      lock and unlock, nobody else there
  *   mutexwait  eight coroutines, who has the mutex yields before it unlocks: everybody waits
@@ -84,8 +84,7 @@ static void run_read(long count)
     struct co_rwlock lock = {0};
 
     for (long i = 0; i < count; i++) {
-        bench_must("co_rwlock_read", co_rwlock_read(&lock));
-        co_rwlock_unlock(&lock);
+        CO_READ_LOCK(&lock);
     }
 }
 
@@ -94,8 +93,7 @@ static void run_write(long count)
     struct co_rwlock lock = {0};
 
     for (long i = 0; i < count; i++) {
-        bench_must("co_rwlock_write", co_rwlock_write(&lock));
-        co_rwlock_unlock(&lock);
+        CO_WRITE_LOCK(&lock);
     }
 }
 
@@ -107,14 +105,13 @@ static void read_and_write(int index, void *arg)
     (void)index;
     for (long i = 0; i < shared->each; i++) {
         if (i % 16 == 0) {
-            bench_must("co_rwlock_write", co_rwlock_write(&shared->lock));
+            CO_WRITE_LOCK(&shared->lock);
             shared->number++;
         } else {
-            bench_must("co_rwlock_read", co_rwlock_read(&shared->lock));
+            CO_READ_LOCK(&shared->lock);
             seen = shared->number;
             (void)seen;
         }
-        co_rwlock_unlock(&shared->lock);
     }
 }
 

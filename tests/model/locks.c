@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * locks.c - model of the primitives with a fast path beside the latch: runtime/sync/rwlock.c,
- * wait_group.c and waitlist.c themselves, on park.c, timer.c and coro.c.
+ * wait_group.c, once.c and waitlist.c themselves, with what their headers do on the spot, on
+ * park.c, timer.c and coro.c.
  *
- * rwlock: one writes and reads, one reads, one writes and is cancelled. Whoever is the last to need
- *         the lock uses its memory for something else.
+ * rwlock: one writes and reads, one reads under a guard, one writes and is cancelled. Whoever is
+ *         the last to need the lock, by a guard, uses its memory for something else.
  * group:  two count themselves off, one waits, then uses the group's memory for something else; it
  *         is cancelled.
  * again:  one counts itself off and then, in another turn, is counted again, while two wait.
+ * once:   three want it done, the first attempt fails, and one of them is cancelled.
  *
  * Checked: a writer is alone, who reads sees what was written; what was done before is seen by who
  * waited for it; nobody waits for ever; nobody touches what has ended (data race).
@@ -15,10 +17,11 @@
  */
 #include "stage.h"
 
+#include <co/once.h>
 #include <co/rwlock.h>
 #include <co/wait_group.h>
 
-enum scenarios { RWLOCK, WAITGROUP, AGAIN };
+enum scenarios { RWLOCK, WAITGROUP, AGAIN, ONCE };
 
 const char model_name[] = "locks";
 const int model_threads = THREADS;
@@ -26,6 +29,7 @@ const char *const model_scenarios[] = {
     "rwlock: two write, two read, cancel",
     "group: two done, one waits, cancel",
     "again: done, added, done; two wait",
+    "once: three want it, one fails, cancel",
     NULL,
 };
 
@@ -46,6 +50,13 @@ static void read_once(void)
         return;
     MODEL_CHECK(writers == 0 && guarded >= 0);
     co_rwlock_unlock(&lock);
+}
+
+static void read_guarded(void)
+{
+    CO_READ_LOCK(&lock);
+
+    MODEL_CHECK(writers == 0 && guarded >= 0);
 }
 
 static void write_once(void)
@@ -71,10 +82,10 @@ static void leave(void)
 {
     bool last;
 
-    co__worker()->current->grace = true; /* cancelled or not */
-    MODEL_CHECK(co_rwlock_write(&lock) == 0);
-    last = --users == 0;
-    co_rwlock_unlock(&lock);
+    {
+        CO_WRITE_LOCK(&lock); /* cancelled or not */
+        last = --users == 0;
+    }
     if (last)
         reuse(&lock.waiters);
 }
@@ -91,7 +102,7 @@ static void write_and_read(void *arg)
 static void read_and_leave(void *arg)
 {
     (void)arg;
-    read_once();
+    read_guarded();
     leave();
     ended++;
 }
@@ -148,15 +159,42 @@ static void only_wait(void *arg)
     ended++;
 }
 
+/* ---- once ---- */
+
+static struct co_once once;
+static int attempts;
+
+static int attempt(void *arg)
+{
+    (void)arg;
+    MODEL_CHECK(++guarded == 1); /* alone */
+    guarded = 0;
+    if (++attempts == 1)
+        return -EIO;
+    made[0]++;
+    return 0;
+}
+
+static void want_it_done(void *arg)
+{
+    int r = co_once_do(&once, attempt, arg);
+
+    MODEL_CHECK(r == 0 || r == -EIO || r == -ECANCELED);
+    MODEL_CHECK(r < 0 || made[0] == 1);
+    waited += r != -EIO;
+    ended++;
+}
+
 /* ---- each execution ---- */
 
 void model_before(int scenario)
 {
     stage_set();
-    ended = guarded = writers = waited = made[0] = made[1] = 0;
+    ended = guarded = writers = waited = attempts = made[0] = made[1] = 0;
     users = 3;
     lock = (struct co_rwlock){0};
     group = (struct co_wait_group){0};
+    once = (struct co_once){0};
     model_watch_plain(&guarded, sizeof guarded);
     model_watch_plain(&made[0], sizeof made[0]);
     model_watch_plain(&made[1], sizeof made[1]);
@@ -166,6 +204,15 @@ void model_before(int scenario)
         (void)begin(0, write_and_read);
         (void)begin(1, read_and_leave);
         subject = begin(2, write_and_leave);
+        return;
+    }
+    if (scenario == ONCE) {
+        model_watch(&once.state, sizeof once.state, 0);
+        model_watch_plain(&once.waiters, sizeof once.waiters);
+        model_watch_plain(&attempts, sizeof attempts);
+        (void)begin(0, want_it_done);
+        (void)begin(1, want_it_done);
+        subject = begin(2, want_it_done);
         return;
     }
     model_watch(&group.word, sizeof group.word, scenario == WAITGROUP ? 4 : 2);
@@ -192,6 +239,7 @@ void model_after(int scenario)
 {
     MODEL_CHECK(ended == 3);
     MODEL_CHECK(scenario != RWLOCK || model_value(&lock.word) == 0);
-    MODEL_CHECK(scenario == RWLOCK || model_value(&group.word) / 2 == 0);
+    MODEL_CHECK((scenario != WAITGROUP && scenario != AGAIN) || model_value(&group.word) / 2 == 0);
+    MODEL_CHECK(scenario != ONCE || (waited == 2 && made[0] == 1));
     MODEL_CHECK(scenario != AGAIN || (waited == 2 && !group.waiters.head));
 }

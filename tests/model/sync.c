@@ -3,7 +3,7 @@
  * sync.c - model of primitives on a latch and a waitlist, and of groups: runtime/sync/waitlist.c,
  * mutex.c, chan.c and runtime/group.c themselves, on park.c, timer.c and coro.c.
  *
- * mutex:  three coroutines lock, one of them twice, another is cancelled.
+ * mutex:  three coroutines lock, one of them twice, under a guard first, another is cancelled.
  * chan:   one sends two values without a buffer and closes, one receives to the end; the sender is
  *         cancelled.
  * select: one receives from either of two channels, twice; two send; the one that receives is
@@ -41,6 +41,14 @@ static int ended;
 static struct co_mutex mutex;
 static int guarded, locked, holders;
 
+static void hold(void)
+{
+    MODEL_CHECK(++holders == 1);
+    guarded++;
+    locked++;
+    holders--;
+}
+
 static void lock_once(void)
 {
     int r = co_mutex_lock(&mutex);
@@ -48,11 +56,15 @@ static void lock_once(void)
     MODEL_CHECK(r == 0 || r == -ECANCELED);
     if (r < 0)
         return;
-    MODEL_CHECK(++holders == 1);
-    guarded++;
-    locked++;
-    holders--;
+    hold();
     co_mutex_unlock(&mutex);
+}
+
+static void lock_guarded(void)
+{
+    CO_LOCK(&mutex);
+
+    hold();
 }
 
 static void locker(void *arg)
@@ -65,7 +77,7 @@ static void locker(void *arg)
 static void locker_twice(void *arg)
 {
     (void)arg;
-    lock_once();
+    lock_guarded();
     lock_once();
     ended++;
 }

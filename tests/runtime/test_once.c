@@ -110,17 +110,53 @@ static int nobody_waits(void *arg)
     (void)arg;
     CHECK(co_once_do(&once, fail_always, NULL) == -ENOENT);
     CHECK(co_once_do(&once, fail_always, NULL) == -ENOENT);
-    CHECK(use(NULL) == 0);
     {
         CO_DEADLINE(0);
-        CHECK(co_once_do(&once, make, NULL) == -ETIMEDOUT);
+        CHECK(co_once_do(&once, make, NULL) == -ETIMEDOUT && made == 0);
     }
+    CHECK(use(NULL) == 0);
     return 0;
 }
 
 Test(once, after_a_failure_that_nobody_waited_for_it_is_as_new)
 {
     run_on(1, nobody_waits, NULL);
+}
+
+static void see_it_done(void *arg)
+{
+    CHECK(co_once_do(&once, fail_always, arg) == 0 && made == 1);
+}
+
+static int too_late_to_matter(void *arg)
+{
+    (void)arg;
+    CHECK(co_check() == -ECANCELED);
+    see_it_done(NULL);
+    {
+        CO_DEADLINE(0);
+        see_it_done(NULL);
+    }
+    return 0;
+}
+
+static int done_already(void *arg)
+{
+    CO_GROUP(group);
+
+    (void)arg;
+    CHECK(use(NULL) == 0);
+    CHECK(co_group_go(&group, too_late_to_matter, NULL) == 0);
+    co_group_cancel(&group);
+    CHECK(co_group_wait(&group) == 0);
+    on_plain_thread(see_it_done, NULL);
+    return 0;
+}
+
+Test(once, what_is_done_is_so_for_cancelled_ones_and_plain_threads_too)
+{
+    run_on(2, done_already, NULL);
+    see_it_done(NULL);
 }
 
 static int die_hard(void *arg)

@@ -3,6 +3,7 @@
 #include <co/rwlock.h>
 
 #include "sync_help.h"
+#include <signal.h>
 
 TestSuite(rwlock, .timeout = 30);
 
@@ -134,6 +135,80 @@ Test(rwlock, a_deadline_counts_at_entry_and_while_waiting)
     run_on(2, out_of_time, NULL);
 }
 
+static _Atomic int guarded;
+
+static int lock_always(void *arg)
+{
+    until(&guarded, number_of(arg));
+    CHECK(co_rwlock_read(&lock) == -ECANCELED && co_rwlock_write(&lock) == -ECANCELED);
+    if (number_of(arg) == 0) {
+        CO_READ_LOCK(&lock);
+        CHECK(co_check() == -ECANCELED); /* the cancel is there, and has not kept it from locking */
+        atomic_fetch_add(&guarded, 1);
+    } else {
+        CO_WRITE_LOCK(&lock);
+        atomic_fetch_add(&guarded, 1);
+    }
+    CHECK(co_rwlock_read(&lock) == -ECANCELED);
+    return 0;
+}
+
+static int cancelled(void *arg)
+{
+    for (int i = 0; i < 2; i++) {
+        CO_GROUP(group);
+        int64_t before = parked();
+
+        (void)arg;
+        CHECK(co_rwlock_write(&lock) == 0);
+        CHECK(co_group_go(&group, lock_always, numbered(i)) == 0);
+        co_group_cancel(&group);
+        until_parked(before + 1); /* in the guard */
+        for (int k = 0; k < 50; k++)
+            (void)co_yield();
+        CHECK(atomic_load(&guarded) == i);
+        co_rwlock_unlock(&lock);
+        CHECK(co_group_close(&group) == 0);
+        CHECK(atomic_load(&guarded) == i + 1);
+    }
+    co_rwlock_done(&lock);
+    return 0;
+}
+
+Test(rwlock, cancel_ends_a_lock_but_not_a_guard)
+{
+    run_on(2, cancelled, NULL);
+}
+
+static int readers_and_guards(void *arg)
+{
+    (void)arg;
+    {
+        CO_READ_LOCK(&lock);
+        CO_READ_LOCK(&lock);
+        CHECK(co_rwlock_read(&lock) == 0); /* nobody waits, so the same one may read again */
+        co_rwlock_unlock(&lock);
+    }
+    {
+        CO_DEADLINE(CO_MS);
+        CO_WRITE_LOCK(&lock);
+        CHECK(co_rwlock_read(&lock) == -ETIMEDOUT); /* alone */
+    }
+    co_rwlock_done(&lock);
+    return 0;
+}
+
+Test(rwlock, guards_hold_it_to_the_end_of_their_block)
+{
+    run_on(1, readers_and_guards, NULL);
+}
+
+Test(rwlock, a_guard_that_has_to_wait_outside_a_coroutine_aborts, .signal = SIGABRT)
+{
+    CO_READ_LOCK(&lock);
+    CO_WRITE_LOCK(&lock);
+}
+
 /* ---- all at once ---- */
 
 static struct {
@@ -142,26 +217,51 @@ static struct {
     _Atomic int64_t writes;
 } shared;
 
+static void write_it(void)
+{
+    CHECK(atomic_fetch_add(&shared.writers, 1) == 0 && atomic_load(&shared.readers) == 0);
+    shared.a++;
+    (void)co_yield();
+    shared.b++;
+    atomic_fetch_add(&shared.writes, 1);
+    atomic_fetch_sub(&shared.writers, 1);
+}
+
+static void read_it(void)
+{
+    atomic_fetch_add(&shared.readers, 1);
+    CHECK(atomic_load(&shared.writers) == 0 && shared.a == shared.b);
+    (void)co_yield();
+    atomic_fetch_sub(&shared.readers, 1);
+}
+
+static void one_guarded_turn(bool write)
+{
+    if (write) {
+        CO_WRITE_LOCK(&lock);
+        write_it();
+    } else {
+        CO_READ_LOCK(&lock);
+        read_it();
+    }
+}
+
 static int one_turn(int i)
 {
     bool write = i % 4 == 0;
-    int r = write ? co_rwlock_write(&lock) : co_rwlock_read(&lock);
+    int r;
 
+    if (i % 3 == 0) {
+        one_guarded_turn(write);
+        return 0;
+    }
+    r = write ? co_rwlock_write(&lock) : co_rwlock_read(&lock);
     if (r < 0)
         return r;
-    if (write) {
-        CHECK(atomic_fetch_add(&shared.writers, 1) == 0 && atomic_load(&shared.readers) == 0);
-        shared.a++;
-        (void)co_yield();
-        shared.b++;
-        atomic_fetch_add(&shared.writes, 1);
-        atomic_fetch_sub(&shared.writers, 1);
-    } else {
-        atomic_fetch_add(&shared.readers, 1);
-        CHECK(atomic_load(&shared.writers) == 0 && shared.a == shared.b);
-        (void)co_yield();
-        atomic_fetch_sub(&shared.readers, 1);
-    }
+    if (write)
+        write_it();
+    else
+        read_it();
     co_rwlock_unlock(&lock);
     return 0;
 }
@@ -206,10 +306,10 @@ static int drop(void *arg)
     struct object *object = arg;
     bool is_last;
 
-    if (co_rwlock_write(&object->lock) < 0)
-        CHECK(false && "locked");
-    is_last = atomic_fetch_sub(&object->references, 1) == 1;
-    co_rwlock_unlock(&object->lock);
+    {
+        CO_WRITE_LOCK(&object->lock);
+        is_last = atomic_fetch_sub(&object->references, 1) == 1;
+    }
     if (is_last)
         free(object);
     return 0;

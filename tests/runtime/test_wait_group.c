@@ -99,6 +99,33 @@ static int from_outside(void *arg)
     return 0;
 }
 
+static int up_and_down(void *arg)
+{
+    for (int i = 0; i < number_of(arg); i++) {
+        CHECK(co_wait_group_add(&group, 1 + i % 3) == 0); /* from zero, or beside others */
+        if (i % 4 == 0)
+            (void)co_yield();
+        CHECK(co_wait_group_add(&group, -1 - i % 3) == 0);
+        if (i % 8 == 0)
+            CHECK(co_wait_group_wait(&group) == 0); /* while others begin anew */
+    }
+    return 0;
+}
+
+static int rise_and_fall(void *arg)
+{
+    together(CROWD, up_and_down, arg);
+    CHECK(co_wait_group_wait(&group) == 0);
+    CHECK(co_wait_group_add(&group, -1) == -EINVAL);
+    co_wait_group_done(&group);
+    return 0;
+}
+
+Test(wait_group, nobody_is_forgotten_where_the_number_rises_and_falls_all_the_time)
+{
+    run_on(WORKERS, rise_and_fall, numbered(fewer(5000)));
+}
+
 Test(wait_group, plain_threads_may_say_that_things_are_done)
 {
     run_on(2, from_outside, NULL);
