@@ -207,7 +207,7 @@ static int say_goodbye(struct co__tls *tls)
     CO_LOCK(&tls->lock);
     CO_NOSUSPEND();
 
-    if (tls->finished)
+    if (tls->finished && !tls->broken)
         return 0;
     if (tls->failed || tls->broken)
         return -EPIPE;

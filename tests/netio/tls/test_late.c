@@ -226,3 +226,30 @@ Test(tls_late, a_session_can_be_resumed_though_nobody_has_said_good_bye)
     run_on(2, drop_and_return, &(int){CO_TLS_1_2});
     run_on(2, drop_and_return, &(int){CO_TLS_1_3});
 }
+
+/* ---- good-byes ---- */
+
+static int part_badly(void *arg)
+{
+    struct co_tls_server *server = new_server();
+    struct co_tls_client *client = new_client();
+    struct both both;
+
+    (void)arg;
+    shake_well(server, client, &both);
+    exchange(&both.client, &both.server.stream);
+    CHECK(co_hangup(both.client.fd) == 0);
+    CHECK(co_stream_finish(&both.client) == -ECANCELED);
+    CHECK(co_stream_finish(&both.client) == -EPIPE); /* it was 0, as if the peer had been told */
+    CHECK(co_stream_finish(&both.server.stream) == 0);
+    CHECK(co_stream_finish(&both.server.stream) == 0);
+    drop_both(&both);
+    co_tls_client_free(client);
+    co_tls_server_free(server);
+    return 0;
+}
+
+Test(tls_late, a_good_bye_that_was_not_sent_is_not_taken_for_sent)
+{
+    run_on(2, part_badly, NULL);
+}
