@@ -141,7 +141,7 @@ static int hang_up_soon(void *arg)
 {
     struct torture_half *half = arg;
 
-    (void)co_sleep((int64_t)(half->seed % 300) * CO_US);
+    (void)co_sleep((int64_t)((half->id >> 16) % 300) * CO_US);
     torture_leave(half);
     atomic_store(&half->hung, 1);
     atomic_fetch_add(&torture_counts.hangups, 1);
