@@ -122,25 +122,30 @@ static int turn(struct talk *talk)
     return waits[0].ready != 0;
 }
 
+/* Returns: how many bytes are in a pipe; a negative errno. */
+static int bytes_in(int fd)
+{
+    int n = 0;
+
+    return ioctl(fd, FIONREAD, &n) < 0 ? -errno : n;
+}
+
 /* What is in the pipe of a program that has ended. */
 static int collect_rest(const struct talk *talk, struct catch *catch, int *fd)
 {
-    int rest = 0;
+    int rest = *fd < 0 ? 0 : bytes_in(*fd);
 
-    if (*fd < 0)
-        return 0;
-    if (ioctl(*fd, FIONREAD, &rest) < 0)
-        return -errno;
     while (rest > 0 && *fd >= 0) {
         ssize_t n = collect(talk, catch, fd, (size_t)rest);
 
-        if (n == -EAGAIN) /* somebody else has read it: the program has passed the pipe on */
-            break;
         if (!goes_on(n))
             return (int)n;
-        rest -= n > 0 ? (int)n : 0;
+        if (n > 0)
+            rest -= (int)n;
+        else if (n == -EAGAIN && bytes_in(*fd) <= 0)
+            rest = 0; /* others that have the pipe have read them */
     }
-    return 0;
+    return rest < 0 ? rest : 0;
 }
 
 static int converse(struct talk *talk)

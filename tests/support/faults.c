@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -17,6 +18,8 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <uv.h>
@@ -34,7 +37,8 @@ static const char *const names[FAULTS_CALLS] = {
     "read",        "write",        "epoll_create1", "epoll_ctl ADD",  "epoll_ctl MOD",
     "epoll_wait",  "epoll_pwait2", "eventfd",       "mmap",           "mprotect",
     "madvise",     "mremap",       "malloc",        "pthread_create", "uv_loop_init",
-    "getaddrinfo",
+    "getaddrinfo", "pipe2",        "posix_spawnp",  "pidfd_open",     "waitid",
+    "writev",
 };
 
 static struct {
@@ -383,6 +387,47 @@ WRAP(int, eventfd, unsigned value, int flags)
     int how = count(FAULTS_EVENTFD, -1);
 
     return how ? fail_on(-1, how) : __real_eventfd(value, flags);
+}
+
+/* ---- programs and pipes ---- */
+
+WRAP(int, pipe2, int *ends, int flags)
+{
+    int how = count(FAULTS_PIPE, -1);
+
+    return how ? fail_on(-1, how) : __real_pipe2(ends, flags);
+}
+
+WRAP(int, posix_spawnp, pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+     const posix_spawnattr_t *attributes, char *const *argv, char *const *env)
+{
+    int how = count(FAULTS_SPAWN, -1);
+
+    return how ? how : __real_posix_spawnp(pid, file, actions, attributes, argv, env);
+}
+
+WRAP(int, pidfd_open, pid_t pid, unsigned flags)
+{
+    int how = count(FAULTS_PIDFD, -1);
+
+    return how ? fail_on(-1, how) : __real_pidfd_open(pid, flags);
+}
+
+WRAP(int, waitid, idtype_t type, id_t id, siginfo_t *info, int options)
+{
+    int how = count(FAULTS_WAITID, -1);
+
+    return how ? fail_on(-1, how) : __real_waitid(type, id, info, options);
+}
+
+WRAP(ssize_t, writev, int fd, const struct iovec *pieces, int n)
+{
+    int how = count(FAULTS_WRITEV, fd);
+
+    if (how && how != FAULTS_SHORT)
+        return fail_on(fd, how);
+    return how ? __real_write(fd, pieces->iov_base, pieces->iov_len > 0)
+               : __real_writev(fd, pieces, n);
 }
 
 /* ---- memory ---- */

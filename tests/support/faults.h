@@ -55,6 +55,11 @@ enum faults_call {
     FAULTS_THREAD, /* pthread_create(3) */
     FAULTS_UV,     /* uv_loop_init, which opens descriptors of its own */
     FAULTS_LOOKUP, /* getaddrinfo(3): the error is one of EAI_* */
+    FAULTS_PIPE,
+    FAULTS_SPAWN, /* posix_spawnp(3) */
+    FAULTS_PIDFD,
+    FAULTS_WAITID,
+    FAULTS_WRITEV,
     FAULTS_CALLS,
 };
 
