@@ -24,7 +24,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHILD_SECONDS = 30, ANSWER_SECONDS = 10, ARGS_MAX = 24, TEXT_MAX = 65536 };
+#ifdef CO_TEST_VALGRIND
+enum { CHILD_SECONDS = 300, ANSWER_SECONDS = 100 };
+#else
+enum { CHILD_SECONDS = 30, ANSWER_SECONDS = 10 };
+#endif
+enum { ARGS_MAX = 24, TEXT_MAX = 65536 };
 
 extern char **environ;
 
