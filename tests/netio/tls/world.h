@@ -7,10 +7,11 @@
 #define TESTS_NETIO_TLS_WORLD_H
 
 #include "certs.h"
-#include "support/run.h"
+#include "netio/world.h"
 #include <co/group.h>
-#include <co/net.h>
 #include <co/tls.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 
 static struct issued ca, host;
 static struct co_tls_cert host_cert;
@@ -58,20 +59,6 @@ static inline struct co_tls_client *new_client(void)
     return client;
 }
 
-/* Two connected sockets of ours. */
-static inline void make_sockets(int *ret_client, int *ret_server)
-{
-    char address[64];
-    int lfd = co_listen("127.0.0.1:0");
-
-    CHECK(lfd >= 0);
-    (void)snprintf(address, sizeof address, "127.0.0.1:%d", co_local_port(lfd));
-    *ret_client = co_connect(address);
-    *ret_server = co_accept(lfd);
-    CHECK(*ret_client >= 0 && *ret_server >= 0);
-    CHECK(co_close(lfd) == 0);
-}
-
 /* A server's half of a handshake, in a coroutine of its own. */
 struct accepting {
     struct co_tls_server *server;
@@ -103,14 +90,15 @@ struct both {
 static inline void shake(struct co_tls_server *server, struct co_tls_client *client,
                          const char *name, struct both *both)
 {
-    int fd;
+    int fds[2];
 
     *both = (struct both){.server = {.server = server}};
-    make_sockets(&fd, &both->server.fd);
+    make_ours(fds);
+    both->server.fd = fds[1];
     start(accept_here, &both->server);
-    both->result = co_tls_connect(client, fd, name, &both->client, &both->why);
+    both->result = co_tls_connect(client, fds[0], name, &both->client, &both->why);
     if (both->result < 0)
-        (void)co_close(fd);
+        (void)co_close(fds[0]);
     until(&both->server.done, 1);
 }
 
@@ -141,6 +129,70 @@ static inline void exchange(struct co_stream *a, struct co_stream *b)
     CHECK(co_stream_readn(b, buf, 5) == 5 && memcmp(buf, "hello", 5) == 0);
     CHECK(co_stream_write(b, "world", 5) == 5 && co_stream_flush(b) == 0);
     CHECK(co_stream_readn(a, buf, 5) == 5 && memcmp(buf, "world", 5) == 0);
+}
+
+/* ---- a peer that is OpenSSL alone, on a plain socket and a thread of its own ---- */
+
+struct raw {
+    pthread_t thread;
+    void (*fn)(struct raw *raw); /* what it does after the handshake */
+    int fd;
+    int version;
+    bool is_server;
+    SSL *ssl;
+    _Atomic int shaken; /* 1: the handshake is through; -1: it failed */
+    _Atomic int told;   /* the test's to use */
+    _Atomic int done;
+};
+
+static inline void *raw_main(void *arg)
+{
+    struct raw *raw = arg;
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+
+    if (raw->version)
+        (void)SSL_CTX_set_max_proto_version(ctx, raw->version);
+    if (raw->is_server) {
+        (void)SSL_CTX_use_certificate_chain_file(ctx, host.chain);
+        (void)SSL_CTX_use_PrivateKey_file(ctx, host.keyfile, SSL_FILETYPE_PEM);
+    }
+    raw->ssl = SSL_new(ctx);
+    (void)SSL_set_fd(raw->ssl, raw->fd);
+    if ((raw->is_server ? SSL_accept(raw->ssl) : SSL_connect(raw->ssl)) == 1) {
+        atomic_store(&raw->shaken, 1);
+        raw->fn(raw);
+    } else {
+        atomic_store(&raw->shaken, -1);
+    }
+    SSL_free(raw->ssl);
+    SSL_CTX_free(ctx);
+    if (raw->fd >= 0)
+        (void)close(raw->fd);
+    atomic_store(&raw->done, 1);
+    return NULL;
+}
+
+/* A raw client and a stream that has accepted it. */
+static inline void meet_raw(struct co_tls_server *server, struct raw *raw,
+                            struct co_stream *ret_stream)
+{
+    struct pair pair = make_pair();
+    struct co_tls_why why = {""};
+    int r;
+
+    raw->fd = pair.plain;
+    CHECK(pthread_create(&raw->thread, NULL, raw_main, raw) == 0);
+    r = co_tls_accept(server, pair.ours, ret_stream, &why);
+    if (r < 0)
+        (void)fprintf(stderr, "raw: %d %s\n", r, why.text);
+    CHECK(r == 0);
+}
+
+/* The peer's thread must not be waited for in a coroutine before it is at its end. */
+static inline void end_raw(struct raw *raw)
+{
+    until(&raw->done, 1);
+    CHECK(pthread_join(raw->thread, NULL) == 0);
 }
 
 #endif
