@@ -123,16 +123,16 @@ BIO *co__tls_bio(struct co__tls *tls)
 void co__tls_send_now(struct co__tls *tls)
 {
     struct co__tls_out *out = &tls->out;
-    ssize_t n;
 
-    if (out->len == 0 || tls->sending || tls->broken)
-        return;
-    n = co__send_poll(tls->fd, out->mem, out->len);
-    if (n <= 0)
-        return; /* the next call that writes says why */
-    out->len -= (size_t)n;
-    memmove(out->mem, out->mem + n, out->len);
-    if (out->len == 0) {
+    while (out->len > 0 && !tls->sending && !tls->broken) {
+        ssize_t n = co__send_poll(tls->fd, out->mem, out->len);
+
+        if (n <= 0)
+            return; /* the next call that writes says why */
+        out->len -= (size_t)n;
+        memmove(out->mem, out->mem + n, out->len);
+    }
+    if (out->len == 0 && out->mem) {
         free(out->mem);
         *out = (struct co__tls_out){0};
     }

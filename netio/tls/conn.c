@@ -171,6 +171,7 @@ static ssize_t take(struct co__tls *tls, void *buf, size_t cap, bool peek, struc
     begin(tls);
     result = peek ? SSL_peek_ex(tls->ssl, buf, cap, &n) : SSL_read_ex(tls->ssl, buf, cap, &n);
     *ret_want = wanted(tls);
+    co__tls_send_now(tls); /* what it has answered by itself */
     if (result != 1)
         return outcome(tls, result);
     tls->nothing = 0;

@@ -26,8 +26,24 @@ static void note(struct co__tls *tls)
     info->cipher = SSL_get_cipher_name(tls->ssl);
     info->server_name = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
     SSL_get0_alpn_selected(tls->ssl, &alpn, &len);
-    if (len < sizeof info->alpn)
+    if (len > 0 && len < sizeof info->alpn)
         memcpy(info->alpn, alpn, len);
+}
+
+/*
+ * Says by an alert why it failed. Closing a socket that has bytes unread makes the kernel send a
+ * reset, which may overtake the alert: so what has come is read.
+ */
+static void refuse(struct co__tls *tls)
+{
+    char buf[512];
+    bool asked;
+
+    co__tls_flush_now(tls);
+    for (int i = 0; i < 64; i++) {
+        if (co__recv_poll(tls->fd, buf, sizeof buf, &asked) <= 0)
+            return;
+    }
 }
 
 static int shake_hands(struct co__tls *tls)
@@ -39,7 +55,7 @@ static int shake_hands(struct co__tls *tls)
         int turn = r < 0 ? r : co__tls_shake(tls);
 
         if (turn < 0 && turn != -EAGAIN) {
-            co__tls_flush_now(tls); /* the alert that says why */
+            refuse(tls);
             return turn;
         }
         r = co__tls_flush(tls);

@@ -87,7 +87,10 @@ void co__tls_flush_now(struct co__tls *tls);
 /* Returns: a BIO for the connection; NULL if there is no memory. */
 BIO *co__tls_bio(struct co__tls *tls);
 
-/* Sends from `out` without waiting, if that is nobody else's business. With the lock held. */
+/*
+ * Sends from `out` without waiting, if that is nobody else's business. What finds the socket full
+ * goes with the next call of either direction. With the lock held.
+ */
 void co__tls_send_now(struct co__tls *tls);
 
 /* ---- configurations: immutable, and counted ---- */
