@@ -4,6 +4,7 @@
  * number 3 on, as systemd would pass them.
  */
 #include "netio/world.h"
+#include "support/faults.h"
 #include <co/datagram.h>
 #include <co/listen.h>
 #include <sys/wait.h>
@@ -52,6 +53,9 @@ static int take_them(void *arg)
     int first, second;
 
     CHECK(co_inherited() == COUNT);
+    faults_arm(&(struct faults_plan){.call = FAULTS_EPOLL_ADD, .nth = 1, .how = ENOSPC});
+    CHECK(co_listen_inherited("http") == -ENOSPC); /* may be tried again */
+    CHECK(faults_disarm() == 1);
     first = co_listen_inherited("http");
     CHECK(first == FIRST && co_local_port(first) == ports[0]);
     CHECK((fcntl(first, F_GETFL) & O_NONBLOCK) && fcntl(first, F_GETFD) == FD_CLOEXEC);

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 static char folder[64], addresses[2][96];
-static int listeners[2] = {-1, -1};
+static int listeners[2];
 
 const char *torture_address(uint32_t chance)
 {
@@ -162,27 +162,24 @@ static void on_connection_alone(int conn)
     on_connection(conn, NULL);
 }
 
-static void serve(void *arg)
+static void serve(int lfd)
 {
-    int r = co_serve(*(int *)arg, on_connection, NULL);
+    int r = co_serve(lfd, on_connection, NULL);
 
     if (r < 0)
         fail("serving", r, 0);
-    (void)co_close(*(int *)arg);
-    *(int *)arg = -1;
+    (void)co_close(lfd);
 }
 
-static void accept_all(void *arg)
+static void accept_all(int lfd)
 {
-    int *lfd = arg;
     int conn;
 
-    while ((conn = co_accept(*lfd)) >= 0)
+    while ((conn = co_accept(lfd)) >= 0)
         (void)co_go_fd(on_connection_alone, conn);
     if (conn != -ECANCELED)
         fail("accepting", conn, 0);
-    (void)co_close(*lfd);
-    *lfd = -1;
+    (void)co_close(lfd);
 }
 
 int torture_server_start(void)
@@ -196,7 +193,7 @@ int torture_server_start(void)
     if (listeners[0] < 0 || listeners[1] < 0)
         return listeners[0] < 0 ? listeners[0] : listeners[1];
     (void)snprintf(addresses[0], sizeof addresses[0], "127.0.0.1:%d", co_local_port(listeners[0]));
-    if (co_go(serve, &listeners[0]) < 0 || co_go(accept_all, &listeners[1]) < 0)
+    if (co_go_fd(serve, listeners[0]) < 0 || co_go_fd(accept_all, listeners[1]) < 0)
         return -ENOMEM;
     return 0;
 }
