@@ -25,6 +25,7 @@ enum { RECORD = 16384 };
 /* ---- life ---- */
 
 /* Counts messages after the handshake; data set it back. */
+/* NOLINTNEXTLINE(readability-function-size): the parameters are OpenSSL's. */
 static void on_message(int is_write, int version, int type, const void *buf, size_t len, SSL *ssl,
                        void *arg)
 {
@@ -304,7 +305,7 @@ static int await(struct co__tls *tls, struct want want)
 static ssize_t recv_conn(void *conn, void *buf, size_t cap)
 {
     struct co__tls *tls = conn;
-    struct want want;
+    struct want want = {0};
 
     for (;;) {
         ssize_t n = co_check();
@@ -322,7 +323,7 @@ static ssize_t recv_conn(void *conn, void *buf, size_t cap)
 static int wait_conn(void *conn)
 {
     struct co__tls *tls = conn;
-    struct want want;
+    struct want want = {0};
 
     for (;;) {
         int r = co_check();
@@ -398,7 +399,7 @@ static ssize_t next_record(struct reading *from, char **scratch, const char **re
 static int send_record(struct co__tls *tls, const char *data, size_t len, bool *ret_begun)
 {
     for (;;) {
-        struct want want;
+        struct want want = {0};
         int r = put(tls, data, len, &want);
 
         if (r == 0) {

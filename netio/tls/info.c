@@ -12,7 +12,7 @@ static const struct co__tls *of(const struct co_stream *stream)
     return stream->transport == &co__tls_transport ? stream->conn : NULL;
 }
 
-int co_tls_info(const struct co_stream *stream, struct co_tls_info *ret_info)
+int co_tls_describe(const struct co_stream *stream, struct co_tls_info *ret_info)
 {
     const struct co__tls *tls = of(stream);
 
@@ -76,7 +76,7 @@ ssize_t co_tls_peer_der(const struct co_stream *stream, void *buf, size_t cap)
     return len;
 }
 
-const char *co_tls_why(const struct co_stream *stream)
+const char *co_tls_failure(const struct co_stream *stream)
 {
     const struct co__tls *tls = of(stream);
 

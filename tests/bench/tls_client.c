@@ -67,7 +67,7 @@ static bool shake(struct co_stream *stream)
             (void)co_close(fd);
         return false;
     }
-    (void)co_tls_info(stream, &info);
+    (void)co_tls_describe(stream, &info);
     if (info.resumed)
         (void)atomic_fetch_add(&resumptions, 1);
     if (!atomic_flag_test_and_set(&noted))

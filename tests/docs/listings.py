@@ -30,10 +30,10 @@ import tempfile
 
 WARNINGS = ('-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla '
             '-Wcast-qual -Wundef -Werror').split()
-LAYERS = ('runtime', 'netio', 'netio/http', 'connpool')
+LAYERS = ('runtime', 'netio', 'netio/http', 'netio/tls', 'connpool')
 MODULES = ('runtime', 'netio', 'connpool', 'apps', 'tests', 'docs', 'tools')
 PRELUDE = ''.join(f'#include <{name}>\n' for name in (
-    'co/co.h', 'co/http.h', 'inttypes.h', 'stdio.h', 'stdlib.h', 'string.h', 'sys/socket.h', 'unistd.h'))
+    'co/co.h', 'co/http.h', 'co/tls.h', 'inttypes.h', 'stdio.h', 'stdlib.h', 'string.h', 'sys/socket.h', 'unistd.h'))
 FENCE = re.compile(r'^```(.*)$')
 GIVEN = re.compile(r'<!--\s*given:\s*(.*?)\s*-->$', re.DOTALL)
 TICKS = re.compile(r'(?<!`)`([^`\n]+)`(?!`)')

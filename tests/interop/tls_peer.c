@@ -47,7 +47,7 @@ static void describe(const struct co_stream *stream, const char *host, char text
     struct co_tls_info info;
     char subject[128] = "-";
 
-    (void)co_tls_info(stream, &info);
+    (void)co_tls_describe(stream, &info);
     (void)co_tls_peer_subject(stream, subject, sizeof subject);
     (void)snprintf(text, 512, "version=%s alpn=%s host=%s resumed=%d peer=%s",
                    info.version == CO_TLS_1_2 ? "1.2" : "1.3", info.alpn[0] ? info.alpn : "-",
@@ -62,7 +62,7 @@ static void say(const char *what, const char *text)
 
 static void say_error(const struct co_stream *stream, ssize_t r)
 {
-    const char *why = co_tls_why(stream);
+    const char *why = co_tls_failure(stream);
 
     say("error", *why ? why : co_strerror((int)r));
 }
@@ -97,7 +97,7 @@ static ssize_t answer(struct co_stream *stream)
         return n < 0 ? n : -ECONNRESET;
     if (strncmp(line, "echo ", 5) == 0)
         return copy(stream, atoll(line + 5));
-    (void)co_tls_info(stream, &info);
+    (void)co_tls_describe(stream, &info);
     describe(stream, info.server_name, text);
     n = co_stream_printf(stream, "%s\n", text);
     return n < 0 ? n : co_stream_flush(stream);

@@ -14,12 +14,12 @@ static int agree(void *arg)
 
     shake_well(server, client, &both);
     exchange(&both.client, &both.server.stream);
-    CHECK(co_tls_info(&both.client, &info) == 0);
+    CHECK(co_tls_describe(&both.client, &info) == 0);
     CHECK(info.version == *(int *)arg && info.has_peer_cert == 1 && info.resumed == 0);
-    CHECK(co_tls_info(&both.server.stream, &info) == 0);
+    CHECK(co_tls_describe(&both.server.stream, &info) == 0);
     CHECK(info.version == *(int *)arg && info.has_peer_cert == 0);
     CHECK(info.server_name && strcmp(info.server_name, "example.test") == 0);
-    CHECK(strcmp(co_tls_why(&both.client), "") == 0);
+    CHECK(strcmp(co_tls_failure(&both.client), "") == 0);
     drop_both(&both);
     co_tls_client_free(client);
     co_tls_server_free(server);
@@ -140,7 +140,7 @@ static int reach_address(void *arg)
     (void)arg;
     shake(server, client, "127.0.0.1", &both);
     CHECK(both.result == 0 && both.server.result == 0);
-    CHECK(co_tls_info(&both.server.stream, &info) == 0 && !info.server_name);
+    CHECK(co_tls_describe(&both.server.stream, &info) == 0 && !info.server_name);
     drop_both(&both);
     shake(server, client, "127.0.0.2", &both);
     CHECK(both.result == -EKEYREJECTED);

@@ -290,7 +290,7 @@ static int be_flooded(void *arg)
     (void)arg;
     meet_raw(server, &raw, &stream);
     CHECK(co_stream_read(&stream, buf, 8) == -EPROTO);
-    CHECK(strstr(co_tls_why(&stream), "messages without an end"));
+    CHECK(strstr(co_tls_failure(&stream), "messages without an end"));
     co_stream_drop(&stream);
     end_raw(&raw);
     co_tls_server_free(server);
@@ -340,7 +340,7 @@ static int echo_raw(void *arg)
     while ((n = co_stream_read(&stream, buf, sizeof buf)) > 0)
         CHECK(co_stream_write(&stream, buf, (size_t)n) == n && co_stream_flush(&stream) == 0);
     if (n < 0)
-        (void)fprintf(stderr, "echo: %zd %s\n", n, co_tls_why(&stream));
+        (void)fprintf(stderr, "echo: %zd %s\n", n, co_tls_failure(&stream));
     CHECK(n == 0);
     CHECK(atomic_load(&raw.told) == 1 || atomic_load(&raw.done) == 0);
     co_stream_drop(&stream);

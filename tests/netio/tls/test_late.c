@@ -213,7 +213,7 @@ static int drop_and_return(void *arg)
     exchange(&both.client, &both.server.stream);
     drop_both(&both);
     shake_well(server, client, &both);
-    CHECK(co_tls_info(&both.client, &info) == 0 && info.resumed);
+    CHECK(co_tls_describe(&both.client, &info) == 0 && info.resumed);
     exchange(&both.client, &both.server.stream);
     drop_both(&both);
     co_tls_client_free(client);

@@ -133,7 +133,7 @@ static void serve_echo(void *arg)
             (void)co_close(fd);
             continue;
         }
-        CHECK(co_tls_info(&stream, &info) == 0);
+        CHECK(co_tls_describe(&stream, &info) == 0);
         atomic_fetch_add(&echo->resumed, info.resumed);
         echo_lines(&stream);
         (void)co_stream_close(&stream);
@@ -326,7 +326,7 @@ static int meet_s_server(void *arg)
         if (r < 0)
             (void)fprintf(stderr, "s_server: %d %s\n", r, why.text);
         CHECK(r == 0);
-        CHECK(co_tls_info(&stream, &info) == 0 && strcmp(info.alpn, "http/1.1") == 0);
+        CHECK(co_tls_describe(&stream, &info) == 0 && strcmp(info.alpn, "http/1.1") == 0);
         resumed = info.resumed;
         CHECK(co_stream_write(&stream, "abc\n", 4) == 4 && co_stream_flush(&stream) == 0);
         CHECK(co_stream_read_line(&stream, 100, &line) == 4 && strcmp(line, "cba") == 0);

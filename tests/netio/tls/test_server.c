@@ -76,8 +76,8 @@ static void speak(const char *ours, const char *theirs, const char *expected)
     shake(server, client, "example.test", &both);
     if (expected) {
         CHECK(both.result == 0 && both.server.result == 0);
-        CHECK(co_tls_info(&both.client, &info) == 0 && strcmp(info.alpn, expected) == 0);
-        CHECK(co_tls_info(&both.server.stream, &info) == 0 && strcmp(info.alpn, expected) == 0);
+        CHECK(co_tls_describe(&both.client, &info) == 0 && strcmp(info.alpn, expected) == 0);
+        CHECK(co_tls_describe(&both.server.stream, &info) == 0 && strcmp(info.alpn, expected) == 0);
     } else {
         CHECK(both.result == -EPROTO && strstr(both.why.text, "no application protocol"));
         CHECK(both.server.result == -EPROTO);
@@ -129,7 +129,8 @@ static void show(int mode, const struct issued *made, int expected, const char *
     CHECK(both.server.result == expected);
     if (expected == 0) {
         CHECK(both.result == 0);
-        CHECK(co_tls_info(&both.server.stream, &info) == 0 && info.has_peer_cert == (made != NULL));
+        CHECK(co_tls_describe(&both.server.stream, &info) == 0 &&
+              info.has_peer_cert == (made != NULL));
         CHECK((co_tls_peer_der(&both.server.stream, buf, sizeof buf) > 200) == (made != NULL));
         CHECK((co_tls_peer_der(&both.server.stream, buf, 1) == -ENODATA) == (made == NULL));
         exchange(&both.client, &both.server.stream);
@@ -138,7 +139,7 @@ static void show(int mode, const struct issued *made, int expected, const char *
         /* With TLS 1.3 the client hears it only when it reads. */
         CHECK(both.result == -EPROTO ||
               (both.result == 0 && co_stream_read(&both.client, buf, 8) == -EPROTO &&
-               strstr(co_tls_why(&both.client), "has refused")));
+               strstr(co_tls_failure(&both.client), "has refused")));
     }
     drop_both(&both);
     co_tls_client_free(client);

@@ -17,7 +17,8 @@ static bool visit(struct co_tls_server *server, struct co_tls_client *client, co
                       both.server.result, both.server.why.text);
     CHECK(both.result == 0 && both.server.result == 0);
     exchange(&both.client, &both.server.stream);
-    CHECK(co_tls_info(&both.client, &ours) == 0 && co_tls_info(&both.server.stream, &theirs) == 0);
+    CHECK(co_tls_describe(&both.client, &ours) == 0 &&
+          co_tls_describe(&both.server.stream, &theirs) == 0);
     CHECK(ours.resumed == theirs.resumed);
     CHECK(co_stream_close(&both.server.stream) == 0);
     CHECK(co_stream_read(&both.client, &byte, 1) == 0);

@@ -193,7 +193,7 @@ static int say_goodbye(void *arg)
         /* The other half is open still. */
         CHECK(co_stream_write(theirs, "still", 5) == 5 && co_stream_finish(theirs) == 0);
         CHECK(co_stream_readn(mine, buf, 8) == 5 && memcmp(buf, "still", 5) == 0);
-        CHECK(strcmp(co_tls_why(theirs), "") == 0);
+        CHECK(strcmp(co_tls_failure(theirs), "") == 0);
         end_play(&play);
     }
     return 0;
@@ -220,7 +220,7 @@ static int be_cut(void *arg)
     CHECK(co_stream_readn(&play.both.client, buf, 4) == 4);
     CHECK(co_stream_read(&play.both.client, buf, 8) == -ECONNRESET);
     CHECK(co_stream_read(&play.both.client, buf, 8) == -ECONNRESET);
-    CHECK(strstr(co_tls_why(&play.both.client), "without a good-bye"));
+    CHECK(strstr(co_tls_failure(&play.both.client), "without a good-bye"));
     end_play(&play);
     return 0;
 }
@@ -263,13 +263,13 @@ static int forge(void *arg)
     begin_play(&play);
     CHECK(co_send(play.both.client.fd, record, sizeof record) == sizeof record);
     CHECK(co_stream_read(&play.both.server.stream, buf, 8) == -EPROTO);
-    CHECK(strstr(co_tls_why(&play.both.server.stream), "bad record mac"));
+    CHECK(strstr(co_tls_failure(&play.both.server.stream), "bad record mac"));
     CHECK(co_stream_read(&play.both.server.stream, buf, 8) == -EPROTO);
     CHECK(co_stream_write(&play.both.server.stream, "x", 1) == 1);
     CHECK(co_stream_flush(&play.both.server.stream) == -EPIPE);
     /* The client is told. */
     CHECK(co_stream_read(&play.both.client, buf, 8) == -EPROTO);
-    CHECK(strstr(co_tls_why(&play.both.client), "has refused: bad record mac"));
+    CHECK(strstr(co_tls_failure(&play.both.client), "has refused: bad record mac"));
     end_play(&play);
     return 0;
 }
@@ -460,10 +460,10 @@ static int plain_is_not_tls(void *arg)
     (void)arg;
     make_ours(fds);
     co_stream_open(&stream, fds[0]);
-    CHECK(co_tls_info(&stream, &info) == -EINVAL);
+    CHECK(co_tls_describe(&stream, &info) == -EINVAL);
     CHECK(co_tls_peer_subject(&stream, buf, sizeof buf) == -EINVAL);
     CHECK(co_tls_peer_der(&stream, buf, sizeof buf) == -EINVAL);
-    CHECK(strcmp(co_tls_why(&stream), "") == 0);
+    CHECK(strcmp(co_tls_failure(&stream), "") == 0);
     co_stream_drop(&stream);
     CHECK(co_close(fds[1]) == 0);
     return 0;

@@ -135,7 +135,7 @@ struct co_tls_info {
  * What a stream's handshake came to.
  * Returns: 0; -EINVAL if the stream is not TLS. Suspends: never. Threads: who uses the stream.
  */
-CO_API int co_tls_info(const struct co_stream *stream, struct co_tls_info *ret_info);
+CO_API int co_tls_describe(const struct co_stream *stream, struct co_tls_info *ret_info);
 
 /*
  * The subject of the peer's certificate, as in "CN=client,O=Example" (RFC 2253), cut to cap - 1
@@ -156,7 +156,7 @@ CO_API ssize_t co_tls_peer_der(const struct co_stream *stream, void *buf, size_t
  * Returns: a text that holds as long as the stream is open; "" if there is nothing to tell.
  *   Suspends: never. Threads: whose call has failed.
  */
-CO_API const char *co_tls_why(const struct co_stream *stream);
+CO_API const char *co_tls_failure(const struct co_stream *stream);
 
 #ifdef __cplusplus
 }
