@@ -90,6 +90,17 @@ static void deliver(uint64_t data, uint32_t events)
         co__source_deliver(&slot->write, generation, sticky & CO__SOURCE_HUP);
 }
 
+/* See co__poll_foresee_by. */
+static void foresee(uint64_t data, int step)
+{
+    const struct co__slot *slot = slot_at((int)(data & UINT32_MAX));
+
+    if (slot && step == 0)
+        __builtin_prefetch(slot, 1);
+    else if (slot)
+        co__source_foresee(&slot->read);
+}
+
 /*
  * Listeners look at their queue once more and close; idle connections are started, or read, for
  * the last time.
@@ -164,6 +175,7 @@ static __attribute__((constructor)) void hook_up(void)
         co_stat_register("net_accepts", "Calls of accept4(2), each one.", CO_STAT_COUNTER);
     co__source_fd_by(fd_of);
     co__poll_deliver_to(deliver);
+    co__poll_foresee_by(foresee);
     co__fd_close_by(close_any);
     (void)co__on_drain(drain);
     (void)!co_stat_register_reader("net_sockets", "descriptors that the worker's loop owns",

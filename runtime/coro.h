@@ -20,6 +20,7 @@
 #define CO_RUNTIME_CORO_H
 
 #include "context.h"
+#include "cpu.h"
 #include "stack.h"
 #include "timer.h"
 #include <co/assert.h>
@@ -62,14 +63,15 @@ struct co__entry {
     enum co__entry_kind kind;
 };
 
+/*
+ * A park and its end touch the first line, a little of the second and the third: with many
+ * coroutines each line is one that has to be fetched from afar.
+ */
 struct co__coro {
-    _Atomic uint64_t word;
-    struct co__coro
-        *next; /* in an injector, an inbox or a free list; whoever took it out owns the field */
+    _Alignas(CO__CACHE_LINE) _Atomic uint64_t word;
     struct co__stack *stack; /* NULL until the first run */
-    struct co__context context;
-    uint32_t index; /* in the table, from 1; fixed */
-    int32_t result; /* written by the winner of the claim, read after the wake-up */
+    uint32_t index;          /* in the table, from 1; fixed */
+    int32_t result;          /* written by the winner of the claim, read after the wake-up */
 
     /*
      * Written by the running coroutine before a park's new sequence; read by wakers after the
@@ -85,14 +87,17 @@ struct co__coro {
     uint16_t pins;              /* depth of co_pin, plus one if it was started pinned */
     uint16_t home;              /* the worker it is pinned to, while pins > 0 */
     uint16_t nosuspend;         /* depth of co_nosuspend_open */
+    struct co__context context; /* begins with what a switch needs */
     struct co__timer timer;
-    struct co__entry entry;
-    _Atomic(const char *) name; /* of the running coroutine's choice; reports read it any time */
-    struct co__locals *locals;  /* NULL while there are none */
     /* What the park is for, and since when; for reports, which check the word around their look. */
     const char *what;
     const void *object;
     int64_t since;
+    struct co__coro
+        *next; /* in an injector, an inbox or a free list; whoever took it out owns the field */
+    _Atomic(const char *) name; /* of the running coroutine's choice; reports read it any time */
+    struct co__locals *locals;  /* NULL while there are none */
+    struct co__entry entry;
     _Alignas(16) unsigned char copy[CO_COPY_MAX];
 };
 

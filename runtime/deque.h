@@ -45,6 +45,22 @@ struct co__deque {
 bool co__deque_push(struct co__deque *deque, struct co__coro *co);
 
 /*
+ * What will be taken at the top after `ahead` others, unless a thief is faster: a hint of what to
+ * fetch into the cache. Returns: NULL if there is none. Threads: owner.
+ */
+static inline struct co__coro *co__deque_peek(const struct co__deque *deque, int64_t ahead)
+{
+    /* relaxed, all: the element may be somebody else's by now, and is only looked at as memory. */
+    int64_t top = atomic_load_explicit(&deque->top, memory_order_relaxed) + ahead;
+    int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_relaxed /* as above */);
+
+    if (top >= bottom)
+        return NULL;
+    return atomic_load_explicit(&deque->slot[top & (CO__DEQUE_CAPACITY - 1)],
+                                memory_order_relaxed /* as above */);
+}
+
+/*
  * Makes all pushes so far take part in the single total order, so that a look at the counts of
  * sleepers that comes after cannot miss a worker that looked at this deque before them (see
  * idle.h). Threads: owner.

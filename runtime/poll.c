@@ -17,12 +17,23 @@
 #define DATA_WAKE (UINT64_MAX - 0)
 #define DATA_UV   (UINT64_MAX - 1)
 
+/* Events at once from which on it pays to foresee. */
+enum { FORESEEN = 4 };
+
 static co__deliver_fn *deliver;
 
 void co__poll_deliver_to(co__deliver_fn *fn)
 {
     /* relaxed: the epoll_ctl(2) that follows in the same thread orders it before any event. */
     __atomic_store_n(&deliver, fn, __ATOMIC_RELAXED);
+}
+
+static co__foresee_fn *foresee;
+
+void co__poll_foresee_by(co__foresee_fn *fn)
+{
+    /* relaxed: as above. */
+    __atomic_store_n(&foresee, fn, __ATOMIC_RELAXED);
 }
 
 static int (*close_fd)(int fd) = close;
@@ -143,10 +154,25 @@ static void one(uint64_t data, uint32_t events)
     __atomic_load_n(&deliver, __ATOMIC_RELAXED)(data, events);
 }
 
+static void foresee_all(const struct epoll_event *events, int count)
+{
+    /* relaxed: as deliver. */
+    co__foresee_fn *fn = __atomic_load_n(&foresee, __ATOMIC_RELAXED);
+
+    for (int step = 0; step < 2 && fn; step++) {
+        for (int i = 0; i < count; i++) {
+            if (events[i].data.u64 < DATA_UV)
+                fn(events[i].data.u64, step);
+        }
+    }
+}
+
 void co__poll_dispatch(struct co__worker *w, const struct epoll_event *events, int count)
 {
     bool uv = false;
 
+    if (count >= FORESEEN)
+        foresee_all(events, count);
     co__batch_begin(w);
     for (int i = 0; i < count; i++) {
         uint64_t data = events[i].data.u64;

@@ -73,6 +73,15 @@ void co__source_deliver(struct co__source *source, uint32_t generation, unsigned
         wake(word, 0);
 }
 
+void co__source_foresee(const struct co__source *source)
+{
+    /* relaxed: a hint. Who is named by the word has a record, which stays one. */
+    uint64_t word = __atomic_load_n(&source->word, __ATOMIC_RELAXED);
+
+    if (waits(word))
+        __builtin_prefetch(co__coro_at(word >> CORO_SHIFT), 1);
+}
+
 void co__source_hangup(struct co__source *source)
 {
     uint64_t word = load(source);

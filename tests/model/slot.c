@@ -107,6 +107,19 @@ int co__on_drain(void (*fn)(void))
     return 0;
 }
 
+int co_stat_register(const char *name, const char *help, int kind)
+{
+    (void)name;
+    (void)help;
+    (void)kind;
+    return -1;
+}
+
+void co__poll_foresee_by(co__foresee_fn *fn)
+{
+    (void)fn;
+}
+
 int co_stat_register_reader(const char *name, const char *help, int kind, co_stat_fn *fn, void *arg)
 {
     (void)name, (void)help, (void)kind, (void)fn, (void)arg;

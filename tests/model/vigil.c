@@ -38,6 +38,7 @@ const char *const model_scenarios[] = {
 struct co__runtime co__rt;
 
 static struct co__worker workers[WORKERS];
+static int64_t counters[CO_STAT_MAX];
 static struct co__coro slot_coro;
 static struct co_latch kernel;
 static bool pending[WORKERS];   /* by epoll; under the kernel's latch */
@@ -230,6 +231,7 @@ void model_before(int scenario)
     model_watch(&over, sizeof over, 0);
     for (int i = 0; i < WORKERS; i++) {
         workers[i].index = workers[i].epoll = i;
+        workers[i].stats = counters;
         model_watch(&workers[i].turn, sizeof workers[i].turn, 1);
         model_watch(&workers[i].stuck, sizeof workers[i].stuck, 0);
         model_watch(&workers[i].keeper, sizeof workers[i].keeper, 0);

@@ -15,6 +15,15 @@ typedef void co__deliver_fn(uint64_t data, uint32_t events);
 void co__poll_deliver_to(co__deliver_fn *deliver);
 
 /*
+ * Begins to fetch into the cache what the delivery of an event will need. Of many events each is
+ * asked for step 0 first, then each for step 1, which may look at what step 0 has fetched.
+ */
+typedef void co__foresee_fn(uint64_t data, int step);
+
+/* Who foresees; set once, before the first co__poll_add; nobody, if it is not. */
+void co__poll_foresee_by(co__foresee_fn *foresee);
+
+/*
  * Registers fd with the epoll of a worker, edge-triggered. `data` is any value below 2^63.
  * Returns: 0 or a negative errno of epoll_ctl(2). Threads: any.
  */

@@ -115,6 +115,9 @@ typedef int co__source_fd_fn(const struct co__source *source, bool *ret_writes);
 /* Says how to find out. Threads: a constructor. */
 void co__source_fd_by(co__source_fd_fn *fn);
 
+/* Begins to fetch what a delivery to the source will need. Threads: any. */
+void co__source_foresee(const struct co__source *source);
+
 /* If the source still names the ticket's park, it names nobody. Threads: the woken coroutine. */
 void co__source_clear(struct co__source *source, uint64_t ticket);
 
