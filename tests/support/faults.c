@@ -43,7 +43,9 @@ static const char *const names[FAULTS_CALLS] = {
 
 static struct {
     _Atomic bool armed;
-    struct faults_plan plan; /* written while not armed */
+    /* The plan; another thread may look at it while it is changed. */
+    _Atomic int call, nth, times, how;
+    void (*_Atomic hook)(int fd);
     _Atomic int seen[FAULTS_CALLS];
     _Atomic int acted;
 } faults;
@@ -57,7 +59,11 @@ const char *faults_name(enum faults_call call)
 
 void faults_arm(const struct faults_plan *plan)
 {
-    faults.plan = *plan;
+    atomic_store(&faults.call, (int)plan->call);
+    atomic_store(&faults.nth, plan->nth);
+    atomic_store(&faults.times, plan->times > 0 ? plan->times : 1);
+    atomic_store(&faults.how, plan->how);
+    atomic_store(&faults.hook, plan->hook);
     for (int i = 0; i < FAULTS_CALLS; i++)
         atomic_store(&faults.seen[i], 0);
     atomic_store(&faults.acted, 0);
@@ -88,18 +94,20 @@ int64_t faults_mapped(void)
 /* Counts a call. Returns: 0: make it; how it fails. */
 static int count(enum faults_call call, int fd)
 {
-    const struct faults_plan *plan = &faults.plan;
-    int times = plan->times > 0 ? plan->times : 1;
-    int nth;
+    void (*hook)(int fd);
+    int first, nth;
 
     if (!atomic_load(&faults.armed))
         return 0;
     nth = atomic_fetch_add(&faults.seen[call], 1) + 1;
-    if (call != plan->call || nth < plan->nth || nth >= plan->nth + times)
+    first = atomic_load(&faults.nth);
+    if ((int)call != atomic_load(&faults.call) || nth < first ||
+        nth >= first + atomic_load(&faults.times))
         return 0;
-    if (atomic_fetch_add(&faults.acted, 1) == 0 && plan->hook)
-        plan->hook(fd);
-    return plan->how;
+    hook = atomic_load(&faults.hook);
+    if (atomic_fetch_add(&faults.acted, 1) == 0 && hook)
+        hook(fd);
+    return atomic_load(&faults.how);
 }
 
 /* ---- edges ---- */
