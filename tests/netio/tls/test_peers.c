@@ -23,7 +23,7 @@ struct program {
 
 static void begin_program(struct program *program, const char *const argv[])
 {
-    int in[2], out[2];
+    int in[2] = {-1, -1}, out[2] = {-1, -1};
 
     *program = (struct program){.pid = -1};
     CHECK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
