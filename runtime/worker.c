@@ -249,7 +249,7 @@ __attribute__((no_sanitize("thread"))) static void foresee(const struct co__work
     __builtin_prefetch(co->object, 1);
     stack = co->context.saved;
     for (int i = 0; i < STACK_LINES; i++)
-        __builtin_prefetch(stack + i * FETCHED, 1);
+        __builtin_prefetch(stack + (ptrdiff_t)i * FETCHED, 1);
     co = co__deque_peek(&w->deque, 1);
     if (!co)
         return;

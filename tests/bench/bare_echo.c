@@ -164,6 +164,7 @@ static void serve(struct loop *loop, struct conn *conn, unsigned events)
 static void accept_all(struct loop *loop)
 {
     for (;;) {
+        /* Connections are epoll's until they end. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
         int fd = accept4(loop->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         struct conn *conn;
         int one = 1;

@@ -188,7 +188,7 @@ static ssize_t ask_echo(struct co_stream *stream, size_t len)
         if (n == 0)
             n = co_stream_readn(stream, back, len);
     }
-    if (n == (ssize_t)len)
+    if (echo.data && back && n == (ssize_t)len)
         printf("%s %zu\n", memcmp(back, echo.data, len) == 0 ? "echo" : "error: other bytes", len);
     free(back);
     free(echo.data);

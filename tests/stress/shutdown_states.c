@@ -351,7 +351,7 @@ static void reads_files(struct scene *scene, uint32_t chance)
 /* Programs that only a kill ends; some are told by their input, which they do not read. */
 static void runs_programs(struct scene *scene, uint32_t chance)
 {
-    const struct co_process_opts opts = {.in = CO_PROCESS_PIPE, .own_group = chance % 2};
+    const struct co_process_opts opts = {.in = CO_PROCESS_PIPE, .own_group = chance % 2 != 0};
     const char *argv[] = {"sleep", "3600", NULL};
     static char much[1 << 17];
     CO_PROCESS(program);

@@ -329,7 +329,8 @@ int __wrap_fcntl64(int fd, int command, ...)
     if (how)
         return fail_on(fd, how);
     va_start(args, command);
-    arg = va_arg(args, long); /* as the C library does, whatever it is */
+    /* As the C library does, whatever it is. NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized) */
+    arg = va_arg(args, long);
     va_end(args);
     return __real_fcntl64(fd, command, arg);
 }
