@@ -51,10 +51,8 @@ static int set_up(int fd, int family, const struct co_datagram_opts *opts)
 
 static int bind_to(int fd, const struct co_addr *addr)
 {
-    int r = addr->any.sa_family == AF_UNIX ? co__local_remove_stale(addr) : 0;
-
-    if (r < 0)
-        return r;
+    if (addr->any.sa_family == AF_UNIX)
+        return co__local_bind(fd, addr);
     return bind(fd, &addr->any, addr->len) < 0 ? -errno : 0;
 }
 

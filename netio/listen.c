@@ -39,11 +39,9 @@ static int set_up_ip(int fd, int family, const struct co_listen_opts *opts)
 }
 
 /* The file gets the permissions that the socket has when it is bound: no moment without them. */
-static int set_up_local(int fd, const struct co_addr *addr, const struct co_listen_opts *opts)
+static int set_up_local(int fd, const struct co_listen_opts *opts)
 {
-    if (opts->mode && fchmod(fd, opts->mode) < 0)
-        return -errno;
-    return co__local_remove_stale(addr);
+    return opts->mode && fchmod(fd, opts->mode) < 0 ? -errno : 0;
 }
 
 static int bind_and_listen(int fd, const struct co_addr *addr, const struct co_listen_opts *opts)
@@ -52,11 +50,13 @@ static int bind_and_listen(int fd, const struct co_addr *addr, const struct co_l
     int r = co__socket_buffers(fd, opts->recv_buffer, opts->send_buffer);
 
     if (r == 0)
-        r = family == AF_UNIX ? set_up_local(fd, addr, opts) : set_up_ip(fd, family, opts);
+        r = family == AF_UNIX ? set_up_local(fd, opts) : set_up_ip(fd, family, opts);
+    if (r == 0 && family == AF_UNIX)
+        r = co__local_bind(fd, addr);
+    else if (r == 0)
+        r = bind(fd, &addr->any, addr->len) < 0 ? -errno : 0;
     if (r < 0)
         return r;
-    if (bind(fd, &addr->any, addr->len) < 0)
-        return -errno;
     return listen(fd, opts->backlog > 0 ? opts->backlog : BACKLOG) < 0 ? -errno : 0;
 }
 

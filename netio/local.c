@@ -8,16 +8,20 @@
  * EPROTOTYPE if one of another type does, listening already or not.
  *
  * Two who start at once both find the file left behind; the slower of them must not remove what the
- * faster has bound there meanwhile. So the file is moved aside first, which only one of them can
- * do, and asked again under a name that nobody else knows; if it is in use after all, it is moved
- * back.
+ * faster has bound there meanwhile. So whoever looks holds flock(2) on the folder until he has
+ * bound. Where that cannot be had (a folder that cannot be read, somebody who keeps the lock) there
+ * is a second line: the file is moved aside first, which only one of them can do, and asked again
+ * under a name that nobody else knows; if it is in use after all, it is moved back.
  */
 #include "socket.h"
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { LOCK_TRIES = 100, LOCK_PAUSE_US = 300 };
 
 enum state { ABSENT, STALE, IN_USE };
 
@@ -69,15 +73,12 @@ static int remove_aside(const char *path, int probe)
     return 0;
 }
 
-int co__local_remove_stale(const struct co_addr *addr)
+static int remove_stale(const char *path)
 {
-    const char *path = addr->local.sun_path;
     enum state state;
-    int probe, r = 0;
+    int probe = co__socket(AF_UNIX, SOCK_DGRAM);
+    int r = 0;
 
-    if (path[0] == '\0')
-        return 0; /* an abstract name leaves no file */
-    probe = co__socket(AF_UNIX, SOCK_DGRAM);
     if (probe < 0)
         return probe;
     state = look(path, probe);
@@ -86,5 +87,43 @@ int co__local_remove_stale(const struct co_addr *addr)
     else if (state == STALE)
         r = remove_aside(path, probe);
     (void)close(probe);
+    return r;
+}
+
+/*
+ * Locks the folder of a path; others hold it for as long as a few system calls take. Returns: a
+ * descriptor to be closed by close(2); -1 if it cannot be had, which the second line makes good.
+ */
+static int lock_folder(const char *path)
+{
+    char folder[sizeof((struct sockaddr_un *)0)->sun_path] = ".";
+    const char *slash = strrchr(path, '/');
+    int fd;
+
+    if (slash)
+        (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path);
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; fd >= 0 && i < LOCK_TRIES; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return fd;
+        (void)usleep(LOCK_PAUSE_US);
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    return -1;
+}
+
+int co__local_bind(int fd, const struct co_addr *addr)
+{
+    const char *path = addr->local.sun_path;
+    /* An abstract name leaves no file, and one that the system chooses is nobody's yet. */
+    bool named = addr->len > sizeof(sa_family_t) && path[0] != '\0';
+    int lock = named ? lock_folder(path) : -1;
+    int r = named ? remove_stale(path) : 0;
+
+    if (r == 0)
+        r = bind(fd, &addr->any, addr->len) < 0 ? -errno : 0;
+    if (lock >= 0)
+        (void)close(lock);
     return r;
 }
