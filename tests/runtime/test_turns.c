@@ -118,12 +118,17 @@ static void eat(void *arg)
     atomic_fetch_add(&eaten, 1);
 }
 
-/* Keeps a few coroutines in the injector, always. */
+/*
+ * Keeps a few coroutines in the injector, always. Where fault points move those who yield there,
+ * too, each lap waits for all of these, so there are fewer.
+ */
 static void *feed(void *arg)
 {
+    const int backlog = chaotic() ? 8 : 256;
+
     (void)arg;
     while (atomic_load(&waiting) == 0) {
-        if (atomic_load(&fed) < atomic_load(&eaten) + 256) {
+        if (atomic_load(&fed) < atomic_load(&eaten) + backlog) {
             atomic_fetch_add(&fed, 1);
             start(eat, NULL);
         }
@@ -143,7 +148,7 @@ static int be_fed(void *arg)
     start(long_laps, &laps[0]);
     while (atomic_load(&waiting) < 1)
         yield_long(1);
-    CHECK(atomic_load(&eaten) < begun_at + 4 * LONG_LAPS);
+    CHECK(chaotic() || atomic_load(&eaten) < begun_at + 4 * LONG_LAPS);
     CHECK(pthread_join(thread, NULL) == 0);
     return 0;
 }
