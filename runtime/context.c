@@ -26,6 +26,16 @@ extern void *__tsan_get_current_fiber(void);
 extern void *__tsan_create_fiber(unsigned flags);
 extern void __tsan_destroy_fiber(void *fiber);
 extern void __tsan_switch_to_fiber(void *fiber, unsigned flags);
+
+/*
+ * libuv closes descriptors by syscall(2), which the sanitizer does not see, and opens them by
+ * functions that it does: it takes a number that is used again for a race.
+ */
+__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "race:libuv.so\n";
+}
 #endif
 #ifdef CO_ASAN
 extern void __sanitizer_start_switch_fiber(void **fake, const void *bottom, size_t size);

@@ -179,7 +179,7 @@ static void visit_often(void *arg)
 {
     struct visitors *visitors = arg;
 
-    for (int i = 0; i < fewer(40); i++)
+    for (int i = 0; i < 4 + fewer(36); i++)
         atomic_fetch_add(&visitors->resumed,
                          visit(visitors->server, visitors->client, "example.test"));
     atomic_fetch_add(&visitors->done, 1);
