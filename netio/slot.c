@@ -253,6 +253,8 @@ static int open_slot(int fd, enum co__slot_kind kind, int worker, bool out, bool
                      (uint64_t)slot->generation << 32 | (uint32_t)fd);
     if (r < 0) {
         __atomic_fetch_sub(&loops[worker].sockets, 1, __ATOMIC_RELAXED /* as above */);
+        /* release: nobody knew of it, but the number may go to somebody else, who sets it up. */
+        __atomic_store_n(&slot->users, 0, __ATOMIC_RELEASE);
         return r;
     }
     raise_highest(fd);
