@@ -74,14 +74,10 @@ static ssize_t send_some(struct co__slot *slot, const struct piece *piece)
     off_t offset = piece->offset;
     size_t len = piece->len;
     ssize_t n;
-    int r;
+    int r = co__slot_about_to_write(slot);
 
-    if (co__source_consume(&slot->write) & CO__SOURCE_CLOSING)
-        return -ECANCELED;
-    if (CO__CHAOS(CO__CHAOS_INTR))
-        return 0;
-    if (CO__CHAOS(CO__CHAOS_RETRY))
-        return co__slot_fake_again(slot, &slot->write);
+    if (r <= 0)
+        return r;
     if (CO__CHAOS(CO__CHAOS_SHORT))
         len = (len + 1) / 2;
     co__count(co__net_counts.sends);

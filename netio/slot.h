@@ -140,16 +140,16 @@ int co__slot_wait_for_free(void);
 int co__slot_arm_out(struct co__slot *slot);
 
 /*
+ * What comes before a system call that writes: old readiness is forgotten, fault points act.
+ * Returns: 1: make the call; 0: begin anew; -ECANCELED; -ETIMEDOUT. Suspends: at fault points.
+ */
+int co__slot_about_to_write(struct co__slot *slot);
+
+/*
  * After a call that writes has said EAGAIN. Returns: 0: try it again; -ECANCELED; -ETIMEDOUT; what
  * epoll_ctl(2) says. Suspends: yes.
  */
 int co__slot_wait_for_room(struct co__slot *slot);
-
-/*
- * Fault points: a system call has just said EAGAIN, and before the caller waits the event is there.
- * Returns: 0; -ECANCELED; -ETIMEDOUT.
- */
-int co__slot_fake_again(struct co__slot *slot, struct co__source *source);
 
 /*
  * co__slot_open for a descriptor of somebody else, with EPOLLOUT from the start. Returns: as

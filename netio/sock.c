@@ -35,7 +35,11 @@ static bool nothing_new(const struct co__source *source)
     return (__atomic_load_n(&source->word, __ATOMIC_RELAXED) & NEWS) == CO__SOURCE_NIL;
 }
 
-int co__slot_fake_again(struct co__slot *slot, struct co__source *source)
+/*
+ * Fault points: the system call has just said EAGAIN, and before the caller waits the event is
+ * there. Returns: 0; -ECANCELED; -ETIMEDOUT.
+ */
+static int fake_again(struct co__slot *slot, struct co__source *source)
 {
     co__source_deliver(source, slot->generation, 0);
     return co__source_wait(source, false);
@@ -121,7 +125,7 @@ static ssize_t receive_once(struct co__slot *slot, void *buf, size_t cap, bool *
         ssize_t n;
         int r;
 
-        if (CO__CHAOS(CO__CHAOS_RETRY) && (r = co__slot_fake_again(slot, &slot->read)) < 0)
+        if (CO__CHAOS(CO__CHAOS_RETRY) && (r = fake_again(slot, &slot->read)) < 0)
             return r;
         n = receive_now(slot, buf, fake_short(slot, cap), &asked);
         if (n != -EAGAIN)
@@ -274,6 +278,15 @@ ssize_t co_recvn(int fd, void *buf, size_t len)
     return n < 0 ? n : (ssize_t)done;
 }
 
+int co__slot_about_to_write(struct co__slot *slot)
+{
+    if (co__source_consume(&slot->write) & CO__SOURCE_CLOSING)
+        return -ECANCELED;
+    if (CO__CHAOS(CO__CHAOS_INTR))
+        return 0;
+    return CO__CHAOS(CO__CHAOS_RETRY) ? fake_again(slot, &slot->write) : 1;
+}
+
 int co__slot_wait_for_room(struct co__slot *slot)
 {
     if (!slot->out_armed) /* the first time; arming reports what holds already */
@@ -284,16 +297,12 @@ int co__slot_wait_for_room(struct co__slot *slot)
 /* One system call's worth. Returns: bytes written, 0 after waiting, or a negative errno. */
 static ssize_t send_some(struct co__slot *slot, const struct msghdr *msg)
 {
+    int r = co__slot_about_to_write(slot);
     size_t len;
     ssize_t n;
-    int r;
 
-    if (co__source_consume(&slot->write) & CO__SOURCE_CLOSING)
-        return -ECANCELED;
-    if (CO__CHAOS(CO__CHAOS_INTR))
-        return 0;
-    if (CO__CHAOS(CO__CHAOS_RETRY))
-        return co__slot_fake_again(slot, &slot->write);
+    if (r <= 0)
+        return r;
     len = fake_short(slot, msg->msg_iov->iov_len);
     n = put(slot, msg, len);
     if (n >= 0)
