@@ -124,9 +124,21 @@ Test(race, who_does_not_answer_is_overtaken_by_the_next)
     run_on(3, overtake, NULL);
 }
 
+/* One that refuses, and that no other program of this machine can listen on meanwhile. */
+static int hold_address(struct co_addr *ret_addr)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    *ret_addr = address_of("127.0.0.1:0");
+    CHECK(bind(fd, &ret_addr->any, ret_addr->len) == 0);
+    CHECK(getsockname(fd, &ret_addr->any, &ret_addr->len) == 0);
+    return fd;
+}
+
 static int go_on(void *arg)
 {
-    struct co_addr closed = closed_address("127.0.0.1"), live;
+    struct co_addr closed, live;
+    int held = hold_address(&closed);
     int lfd = open_listener("127.0.0.1", &live);
 
     (void)arg;
@@ -134,6 +146,7 @@ static int go_on(void *arg)
     CHECK(co_connect_to(&patient, (struct co_addr[]){closed, closed}, 2) == -ECONNREFUSED);
     expect_winner(&patient, (struct co_addr[]){live, closed}, 2, &live);
     CHECK(co_close(lfd) == 0);
+    CHECK(close(held) == 0);
     return 0;
 }
 

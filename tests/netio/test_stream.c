@@ -73,11 +73,13 @@ static void say_in_two(void *arg)
         (void)co_yield();
     CHECK(send(cut->plain, talk + cut->at, sizeof talk - 1 - cut->at, MSG_NOSIGNAL) >= 0);
     CHECK(shutdown(cut->plain, SHUT_WR) == 0);
+    atomic_fetch_add(&count, 1); /* done with the cut */
 }
 
 static int read_cut_at_each_byte(void *arg)
 {
     (void)arg;
+    atomic_store(&count, 0);
     for (size_t at = 0; at < sizeof talk; at++) {
         struct pair pair;
         struct co_stream stream = open_pair(&pair);
@@ -85,6 +87,7 @@ static int read_cut_at_each_byte(void *arg)
 
         start(say_in_two, &cut);
         read_talk(&stream);
+        until(&count, (int)at + 1);
         end_pair(&stream, &pair);
     }
     return 0;
