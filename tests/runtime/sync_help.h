@@ -33,13 +33,16 @@ static inline void start_asleep(struct co_group *group, co_member_fn *fn, void *
     until_parked(before + 1);
 }
 
-/* The order in which numbers were noted. */
+/* The order in which the first numbers were noted. */
 static int noted[CROWD];
 static _Atomic int noted_count;
 
 static inline void note(int number)
 {
-    noted[atomic_fetch_add(&noted_count, 1) % CROWD] = number;
+    int place = atomic_fetch_add(&noted_count, 1);
+
+    if (place < CROWD) /* each place is written by one */
+        noted[place] = number;
 }
 
 static inline bool noted_in_order(int count)
