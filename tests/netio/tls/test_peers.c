@@ -367,11 +367,13 @@ static int meet_curl(void *arg)
         CHECK(end_program(&curl, 0) == 0); /* it would tell of a good-bye that is missing */
     }
     {
-        const char *const argv[] = {"curl",      "-sS",   "--noproxy", "*",
-                                    "--resolve", resolve, url,         NULL};
+        struct issued stranger = issue(NULL, &(struct wish){.name = "stranger", .ca = 1});
+        const char *const argv[] = {"curl",         "-sS",       "--noproxy", "*", "--cacert",
+                                    stranger.chain, "--resolve", resolve,     url, NULL};
 
         begin_program(&curl, argv);
-        CHECK(end_program(&curl, 0) == 60); /* the certificate is none of the system's */
+        CHECK(end_program(&curl, 0) == 60); /* "cannot authenticate with given CA certificates" */
+        forget_cert(&stranger);
     }
     end_echo(&echo);
     return 0;
