@@ -25,6 +25,19 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
+void co__tls_client_note(struct co__tls *tls)
+{
+    SSL_SESSION *session = SSL_get1_session(tls->ssl);
+
+    /* With TLS 1.2 OpenSSL does not hand in a session that goes on, though its ticket is new. */
+    if (tls->offered && tls->info.version == CO_TLS_1_2 && tls->info.resumed &&
+        session != tls->offered && on_session(tls->ssl, session) == 1)
+        session = NULL;
+    SSL_SESSION_free(session);
+    SSL_SESSION_free(tls->offered);
+    tls->offered = NULL;
+}
+
 static int trust(SSL_CTX *ctx, const struct co_tls_client_conf *conf, struct co_tls_why *why)
 {
     if (conf->trust_anybody)

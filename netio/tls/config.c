@@ -40,6 +40,7 @@ void co__tls_config_drop(struct co__tls_config *config)
         SSL_CTX_free(config->entries[i].ctx);
         X509_free(config->entries[i].leaf);
     }
+    co__tls_tickets_drop(config->tickets);
     free(config->alpn);
     free(config);
 }

@@ -71,6 +71,7 @@ void co__tls_free(struct co__tls *tls)
     if (tls->established && !tls->failed)
         SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(tls->ssl);
+    SSL_SESSION_free(tls->offered);
     co__tls_config_drop(tls->config);
     co__tls_client_drop(tls->client);
     co_mutex_done(&tls->lock);

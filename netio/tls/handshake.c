@@ -80,6 +80,8 @@ static int open_stream(struct co__tls *tls, struct co_stream *ret_stream,
         return r;
     }
     note(tls);
+    if (tls->client)
+        co__tls_client_note(tls);
     co_stream_open_on(ret_stream, fd, &co__tls_transport, tls);
     return 0;
 }
@@ -145,7 +147,6 @@ static bool expect_host(SSL *ssl, const char *host)
 static int prepare(struct co__tls *tls, const char *host)
 {
     int r = set_host(tls, host);
-    SSL_SESSION *session;
 
     SSL_set_connect_state(tls->ssl);
     if (r < 0 || !tls->host)
@@ -154,11 +155,9 @@ static int prepare(struct co__tls *tls, const char *host)
         ERR_clear_error();
         return -EINVAL;
     }
-    session = co__tls_sessions_take(&tls->client->sessions, tls->host);
-    if (session) {
-        (void)SSL_set_session(tls->ssl, session);
-        SSL_SESSION_free(session);
-    }
+    tls->offered = co__tls_sessions_take(&tls->client->sessions, tls->host);
+    if (tls->offered)
+        (void)SSL_set_session(tls->ssl, tls->offered);
     return 0;
 }
 

@@ -6,39 +6,28 @@
  * them. A connection holds the one that it began with.
  *
  * Each certificate is a context of OpenSSL's. A connection begins with the first one, and goes over
- * to that of the name it asks for. OpenSSL encrypts tickets with the keys of the context that a
- * connection began with, and takes back those that were made under the same "session id context".
- * Both are the server's, made at random, and made anew when a server asks for certificates of
- * clients: so no session gets from one policy to another.
+ * to that of the name it asks for. Tickets are encrypted with keys of the configuration's
+ * (ticket.c), and OpenSSL takes back those that were made under the same "session id context". A
+ * reload hands both on, unless certificates of clients are asked for before or after it: then they
+ * are made anew, so that no session gets from one policy to another.
  */
 #include "tls.h"
 
-#include <openssl/err.h>
-#include <openssl/rand.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define TIMEOUT (10 * CO_SEC)
 
-/* What makes the sessions of a configuration its own. */
-struct sessions {
-    unsigned char context[16];
-    unsigned char keys[80]; /* OpenSSL's: a name, and keys for HMAC and AES */
-};
-
 struct co_tls_server {
-    struct co_latch latch; /* for `config` */
+    struct co_latch latch; /* for what follows */
     struct co__tls_config *config;
     bool asks; /* for certificates of clients */
-    struct sessions sessions;
 };
 
 /* A server, or its reload, in the making; files are read on the offload pool. */
 struct making {
     const struct co_tls_server_conf *conf;
     struct co_tls_why *why;
-    const struct sessions *sessions;
     struct co__tls_config *config;
 };
 
@@ -111,7 +100,6 @@ static int ask_clients(SSL_CTX *ctx, const struct co_tls_server_conf *conf, stru
 static int make_entry(struct making *m, struct co__tls_entry *entry, const struct co_tls_cert *cert)
 {
     const struct co_tls_server_conf *conf = m->conf;
-    struct sessions copy = *m->sessions;
     SSL_CTX *ctx;
     int r = co__tls_ctx_new(TLS_server_method(), conf->min_version, conf->max_version, &entry->ctx,
                             m->why);
@@ -126,13 +114,11 @@ static int make_entry(struct making *m, struct co__tls_entry *entry, const struc
     entry->leaf = SSL_CTX_get0_certificate(ctx);
     (void)X509_up_ref(entry->leaf);
     (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets need none */
-    (void)SSL_CTX_set_session_id_context(ctx, copy.context, sizeof copy.context);
-    (void)SSL_CTX_set_tlsext_ticket_keys(ctx, copy.keys, sizeof copy.keys);
+    co__tls_tickets_serve(m->config->tickets, ctx);
     (void)SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     (void)SSL_CTX_set_tlsext_servername_arg(ctx, m->config);
     if (m->config->alpn)
         SSL_CTX_set_alpn_select_cb(ctx, on_alpn, m->config);
-    OPENSSL_cleanse(&copy, sizeof copy);
     return 0;
 }
 
@@ -167,10 +153,11 @@ static int check(const struct co_tls_server_conf *conf, struct co_tls_why *why)
     return 0;
 }
 
-static int make_config(const struct co_tls_server_conf *conf, const struct sessions *sessions,
+/* tickets: those of the configuration before it, which the caller holds; NULL: new ones. */
+static int make_config(const struct co_tls_server_conf *conf, struct co__tls_tickets *tickets,
                        struct co__tls_config **ret_config, struct co_tls_why *why)
 {
-    struct making m = {conf, why, sessions, NULL};
+    struct making m = {conf, why, NULL};
     int r = check(conf, why);
 
     if (r < 0)
@@ -179,22 +166,14 @@ static int make_config(const struct co_tls_server_conf *conf, const struct sessi
     if (!m.config)
         return -ENOMEM;
     m.config->timeout = conf->handshake_timeout ? conf->handshake_timeout : TIMEOUT;
-    r = co__tls_off(make, &m);
+    m.config->tickets = tickets ? co__tls_tickets_hold(tickets) : co__tls_tickets_new();
+    r = m.config->tickets ? co__tls_off(make, &m) : -ENOMEM;
     if (r < 0) {
         co__tls_config_drop(m.config);
         return r;
     }
     *ret_config = m.config;
     return 0;
-}
-
-static int new_sessions(struct sessions *sessions)
-{
-    bool made = RAND_bytes(sessions->context, sizeof sessions->context) == 1 &&
-                RAND_priv_bytes(sessions->keys, sizeof sessions->keys) == 1;
-
-    ERR_clear_error();
-    return made ? 0 : -ENOMEM;
 }
 
 /* ---- what programs call ---- */
@@ -207,9 +186,7 @@ int co_tls_server_new(const struct co_tls_server_conf *conf, struct co_tls_serve
 
     if (!server)
         return -ENOMEM;
-    r = new_sessions(&server->sessions);
-    if (r == 0)
-        r = make_config(conf, &server->sessions, &server->config, ret_why);
+    r = make_config(conf, NULL, &server->config, ret_why);
     if (r < 0) {
         co_tls_server_free(server);
         return r;
@@ -219,33 +196,36 @@ int co_tls_server_new(const struct co_tls_server_conf *conf, struct co_tls_serve
     return 0;
 }
 
+/* Returns: what a reload hands on, held for the caller; NULL: nothing. */
+static struct co__tls_tickets *hand_on(struct co_tls_server *server, bool asks)
+{
+    struct co__tls_tickets *tickets = NULL;
+
+    co_latch_take(&server->latch);
+    if (!asks && !server->asks)
+        tickets = co__tls_tickets_hold(server->config->tickets);
+    co_latch_give(&server->latch);
+    return tickets;
+}
+
 int co_tls_server_reload(struct co_tls_server *server, const struct co_tls_server_conf *conf,
                          struct co_tls_why *ret_why)
 {
     struct co__tls_config *config = NULL, *old;
-    struct sessions sessions;
     bool asks = conf->client_cert != CO_TLS_CLIENT_NONE;
-    int r = 0;
+    struct co__tls_tickets *tickets = hand_on(server, asks);
+    int r = make_config(conf, tickets, &config, ret_why);
 
+    co__tls_tickets_drop(tickets);
+    if (r < 0)
+        return r;
     co_latch_take(&server->latch);
-    sessions = server->sessions;
-    asks |= server->asks;
+    old = server->config;
+    server->config = config;
+    server->asks = asks;
     co_latch_give(&server->latch);
-    if (asks)
-        r = new_sessions(&sessions);
-    if (r == 0)
-        r = make_config(conf, &sessions, &config, ret_why);
-    if (r == 0) {
-        co_latch_take(&server->latch);
-        old = server->config;
-        server->config = config;
-        server->asks = conf->client_cert != CO_TLS_CLIENT_NONE;
-        server->sessions = sessions;
-        co_latch_give(&server->latch);
-        co__tls_config_drop(old);
-    }
-    OPENSSL_cleanse(&sessions, sizeof sessions);
-    return r;
+    co__tls_config_drop(old);
+    return 0;
 }
 
 void co_tls_server_free(struct co_tls_server *server)
@@ -253,7 +233,6 @@ void co_tls_server_free(struct co_tls_server *server)
     if (!server)
         return;
     co__tls_config_drop(server->config);
-    OPENSSL_cleanse(&server->sessions, sizeof server->sessions);
     free(server);
 }
 

@@ -53,6 +53,7 @@ struct co__tls {
     char *host;       /* a client's; NULL: none */
     struct co__tls_config *config;
     struct co_tls_client *client; /* NULL: a server's */
+    SSL_SESSION *offered;         /* by a client, until the handshake is through; NULL: none */
     struct co_tls_info info;
 };
 
@@ -105,6 +106,7 @@ struct co__tls_config {
     int64_t timeout;     /* of the handshake */
     unsigned char *alpn; /* in the form of the wire */
     size_t alpn_len;
+    struct co__tls_tickets *tickets; /* NULL: a client's */
     int count;
     struct co__tls_entry entries[]; /* a client has one, perhaps without a leaf */
 };
@@ -140,6 +142,27 @@ int co__tls_off(int (*fn)(void *job), void *job);
 /* Holds the configuration that a server has now, for the caller. */
 struct co__tls_config *co__tls_server_config(struct co_tls_server *server);
 
+/* ---- tickets of a server; see ticket.c ---- */
+
+enum {
+    CO__TLS_SESSION_LIFE = 2 * 3600, /* seconds in which a session may be gone on with */
+    CO__TLS_SESSION_CONTEXT = 16,    /* bytes that tell whose sessions they are */
+};
+
+struct co__tls_tickets;
+
+/* Makes what the tickets of a server have in common. Returns: NULL if there is no memory. */
+struct co__tls_tickets *co__tls_tickets_new(void);
+
+/* Counts another holder. Returns: its argument. */
+struct co__tls_tickets *co__tls_tickets_hold(struct co__tls_tickets *tickets);
+
+/* Lets go of it, and the last one wipes the keys; NULL is none. */
+void co__tls_tickets_drop(struct co__tls_tickets *tickets);
+
+/* Has a context, whose connections' configuration holds them, use them. */
+void co__tls_tickets_serve(struct co__tls_tickets *tickets, SSL_CTX *ctx);
+
 /* ---- sessions of a client ---- */
 
 enum { CO__TLS_HOSTS = 64, CO__TLS_SESSIONS = 4 };
@@ -165,6 +188,9 @@ struct co_tls_client {
 };
 
 void co__tls_client_drop(struct co_tls_client *client);
+
+/* After the handshake: keeps a ticket that has come in place of the one offered. */
+void co__tls_client_note(struct co__tls *tls);
 
 /* Keeps a session, which is taken over. */
 void co__tls_sessions_put(struct co__tls_sessions *sessions, const char *host,

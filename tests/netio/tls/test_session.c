@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Sessions: which are gone on with, which must not be. */
+#include "support/clock.h"
 #include "world.h"
 
 TestSuite(tls_session, .init = make_world, .fini = end_world);
+
+#define PERIOD (2 * 3600 * CO_SEC) /* after it a server makes tickets with another key */
 
 /* Connects, lets the tickets come, says good-bye. Returns: whether an earlier session went on. */
 static bool visit(struct co_tls_server *server, struct co_tls_client *client, const char *name)
@@ -225,4 +228,118 @@ static int outlive(void *arg)
 Test(tls_session, connections_outlive_their_contexts)
 {
     run_on(2, outlive, NULL);
+}
+
+/* ---- keys change with time; OpenSSL's own clock, which ends sessions, goes on as ever ---- */
+
+static void make_world_and_stop_the_clock(void)
+{
+    make_world();
+    co__clock_stop(false);
+}
+
+static int come_each_period(void *arg)
+{
+    struct co_tls_server *server = new_server();
+    struct co_tls_client *client = new_client(), *rare = new_client();
+
+    (void)arg;
+    CHECK(!visit(server, client, "example.test"));
+    CHECK(!visit(server, rare, "example.test"));
+    for (int i = 0; i < 3; i++) {
+        co__clock_advance(PERIOD);
+        CHECK(visit(server, client, "example.test")); /* and is given a ticket of the new key */
+    }
+    CHECK(!visit(server, rare, "example.test"));
+    CHECK(visit(server, rare, "example.test"));
+    co_tls_client_free(client);
+    co_tls_client_free(rare);
+    co_tls_server_free(server);
+    return 0;
+}
+
+Test(tls_session, a_key_for_tickets_is_good_for_two_periods_and_who_comes_gets_a_new_ticket,
+     .init = make_world_and_stop_the_clock)
+{
+    run_on(2, come_each_period, NULL);
+    client_conf.max_version = CO_TLS_1_2;
+    run_on(2, come_each_period, NULL);
+}
+
+static int come_at_the_last_moment(void *arg)
+{
+    struct co_tls_server *server = new_server();
+    struct co_tls_client *client = new_client();
+
+    (void)arg;
+    CHECK(!visit(server, client, "example.test"));
+    co__clock_advance(2 * PERIOD - 1); /* nobody else comes, but keys grow old all the same */
+    CHECK(visit(server, client, "example.test"));
+    co__clock_advance(2 * PERIOD);
+    CHECK(!visit(server, client, "example.test"));
+    co_tls_client_free(client);
+    co_tls_server_free(server);
+    return 0;
+}
+
+Test(tls_session, keys_grow_old_also_when_nobody_comes, .init = make_world_and_stop_the_clock)
+{
+    run_on(2, come_at_the_last_moment, NULL);
+    client_conf.max_version = CO_TLS_1_2;
+    run_on(2, come_at_the_last_moment, NULL);
+}
+
+static int reload_often(void *arg)
+{
+    struct co_tls_server *server = new_server();
+    struct co_tls_client *client = new_client(), *rare = new_client();
+
+    (void)arg;
+    CHECK(!visit(server, client, "example.test"));
+    CHECK(!visit(server, rare, "example.test"));
+    for (int i = 0; i < 4; i++) {
+        co__clock_advance(PERIOD / 2);
+        CHECK(co_tls_server_reload(server, &server_conf, NULL) == 0);
+        CHECK(visit(server, client, "example.test"));
+    }
+    CHECK(!visit(server, rare, "example.test"));
+    co_tls_client_free(client);
+    co_tls_client_free(rare);
+    co_tls_server_free(server);
+    return 0;
+}
+
+Test(tls_session, a_reload_does_not_lengthen_the_life_of_a_key,
+     .init = make_world_and_stop_the_clock)
+{
+    run_on(2, reload_often, NULL);
+}
+
+static int change_meanwhile(void *arg)
+{
+    struct visitors visitors = {.client = new_client()};
+
+    (void)arg;
+    server_conf.handshake_timeout = 1000 * PERIOD;
+    visitors.server = new_server();
+    for (int i = 0; i < 8; i++)
+        start(visit_often, &visitors);
+    while (atomic_load(&visitors.done) < 8) {
+        co__clock_advance(PERIOD / 8);
+        (void)co_yield();
+    }
+    /* What the others were given may be too old by now. */
+    (void)visit(visitors.server, visitors.client, "example.test");
+    CHECK(visit(visitors.server, visitors.client, "example.test"));
+    co_tls_client_free(visitors.client);
+    co_tls_server_free(visitors.server);
+    return 0;
+}
+
+Test(tls_session, keys_change_while_many_shake_hands, .init = make_world_and_stop_the_clock)
+{
+    client_conf.handshake_timeout = 1000 * PERIOD;
+    run_on(3, change_meanwhile, NULL);
+    client_conf.max_version = CO_TLS_1_2;
+    run_on(3, change_meanwhile, NULL);
 }

@@ -66,6 +66,10 @@ struct co_tls_client;
 
 /*
  * Makes the context of a server. In a coroutine the files are read on the offload pool.
+ * A session may be resumed for two hours, by a ticket. The keys for tickets are the context's own,
+ * made at random and never written anywhere: each makes tickets for two hours, and reads them for
+ * two more; who comes with a ticket of the key before is resumed and given a new one. The first
+ * ticket after a key's time changes it; nothing runs by itself.
  * Returns: 0; -EINVAL for a setting, or a file that is not what it should be; -ENOENT, -EACCES and
  *   others of open(2); -ENOMEM; in a coroutine also -ETIMEDOUT, -ECANCELED. Suspends: in a
  *   coroutine. Threads: any. Owns: the caller gets it, for co_tls_server_free.
@@ -76,8 +80,9 @@ CO_API CO_NODISCARD int co_tls_server_new(const struct co_tls_server_conf *conf,
 
 /*
  * Reads everything anew and puts it in place of what was there, for handshakes that begin from now
- * on; connections go on. Sessions stay resumable, unless one of the two asks for certificates of
- * clients. If it fails, all stays as it was.
+ * on; connections go on. Keys for tickets stay (and grow older as if nothing had happened), unless
+ * one of the two asks for certificates of clients: then no session from before can be resumed. If
+ * it fails, all stays as it was.
  * Returns, Suspends, Threads: as co_tls_server_new.
  */
 CO_API CO_NODISCARD int co_tls_server_reload(struct co_tls_server *server,
