@@ -19,6 +19,9 @@
 
 enum verdict { AGAIN, WAIT, STARVED, FAILED };
 
+/* So many failures in a row that each looked like one connection's own are something that lasts. */
+enum { IN_A_ROW_MOST = 32 };
+
 static enum verdict judge(int err)
 {
     switch (err) {
@@ -58,6 +61,8 @@ static int take_in(int fd, int family, const struct co__slot *listener)
 
 static int accept_one(struct co__slot *slot)
 {
+    int in_a_row = 0;
+
     for (;;) {
         struct co_addr peer = {.len = sizeof peer.local};
         int fd, r;
@@ -75,9 +80,10 @@ static int accept_one(struct co__slot *slot)
         }
         switch (judge(r)) {
         case AGAIN:
-            r = co_check();
+            r = ++in_a_row % IN_A_ROW_MOST == 0 ? co__slot_wait_for_free() : co_check();
             break;
         case WAIT: /* the queue is empty: at a stop, that was the last look */
+            in_a_row = 0;
             r = co__run_draining() ? -ECANCELED : co__source_wait(&slot->read, false);
             break;
         case STARVED: /* those that are queued bring no new edge: look again in time */

@@ -17,6 +17,7 @@
 #include <co/offload.h>
 #include <co/sockopt.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -187,6 +188,54 @@ static inline void faulty_local_clean(void)
 
     (void)snprintf(path, sizeof path, "/tmp/corvid-faults-%d", (int)getpid());
     (void)unlink(path);
+}
+
+/* ---- files ---- */
+
+struct faulty_sender {
+    struct faulty_side side;
+    int file;
+};
+
+/* Accepts one, and sends it the file. */
+static inline int faulty_send_file(void *arg)
+{
+    struct faulty_sender *sender = arg;
+    CO_FD(conn, co_accept(sender->side.fd));
+    ssize_t n = conn < 0 ? conn : co_sendfile(conn, sender->file, 0, FAULTY_BYTES);
+
+    if (n >= 0)
+        CHECK(n == FAULTY_BYTES);
+    return faulty_failed(&sender->side, n);
+}
+
+static inline struct outcome faulty_file(void)
+{
+    CO_FD(lfd, co_listen("127.0.0.1:0"));
+    int port = lfd < 0 ? lfd : co_local_port(lfd);
+    struct faulty_sender sender = {.side = {.fd = lfd}, .file = memfd_create("bytes", MFD_CLOEXEC)};
+    struct outcome outcome = {port, 0, 0};
+    unsigned char buf[FAULTY_BYTES];
+    char address[64];
+
+    faulty_fill(buf, 0, sizeof buf);
+    CHECK(faults_real_write(sender.file, buf, sizeof buf) == FAULTY_BYTES);
+    (void)snprintf(address, sizeof address, "127.0.0.1:%d", port);
+    if (port >= 0) {
+        CO_FD(fd, -1);
+        CO_GROUP(group);
+
+        outcome.here = co_group_go(&group, faulty_send_file, &sender);
+        if (outcome.here == 0)
+            outcome.here = fd = co_connect(address);
+        if (fd >= 0)
+            outcome.here = faulty_recv(fd);
+        co_group_cancel(&group);
+        (void)co_group_close(&group);
+    }
+    outcome.there = atomic_load(&sender.side.error);
+    (void)faults_real_close(sender.file);
+    return outcome;
 }
 
 /* ---- one listener for each worker, and connections that are served when they speak ---- */
@@ -472,9 +521,10 @@ static const struct {
     const char *name;
     struct outcome (*fn)(void);
 } faulty_steps[] = {
-    {"tcp", faulty_tcp},         {"local", faulty_local},         {"name", faulty_name},
-    {"service", faulty_service}, {"datagrams", faulty_datagrams}, {"when", faulty_when},
-    {"foreign", faulty_foreign}, {"offload", faulty_offload},     {"options", faulty_options},
+    {"tcp", faulty_tcp},         {"local", faulty_local},     {"name", faulty_name},
+    {"file", faulty_file},       {"service", faulty_service}, {"datagrams", faulty_datagrams},
+    {"when", faulty_when},       {"foreign", faulty_foreign}, {"offload", faulty_offload},
+    {"options", faulty_options},
 };
 
 enum { FAULTY_STEPS = sizeof faulty_steps / sizeof *faulty_steps };

@@ -9,15 +9,19 @@
 
 #include "netio/faulty.h"
 #include "netio/world.h"
+#include <limits.h>
 #include <netdb.h>
 
 TestSuite(faults, .timeout = 60);
+
+/* What a connection's client may see when the server, unable to serve it, has closed it. */
+enum { CLOSED = 1 };
 
 /* What a plan makes of the scenario. */
 struct trial {
     enum faults_call call;
     int how;
-    int also; /* another error that it may become; 0: none */
+    int also; /* another error that it may become, or CLOSED; 0: none */
 };
 
 static const struct trial *on_trial; /* NULL: no call fails */
@@ -35,7 +39,9 @@ static bool is_told(int r)
 {
     if (r >= 0 || !on_trial)
         return false;
-    return r == -(on_trial->how & ~FAULTS_LATE) || (on_trial->also && r == on_trial->also);
+    if (on_trial->also == CLOSED && (r == -ECONNRESET || r == -EPIPE))
+        return true;
+    return r == -(on_trial->how & ~FAULTS_LATE) || r == on_trial->also;
 }
 
 static int all_steps(void *arg)
@@ -153,6 +159,12 @@ Test(faults, what_delays_or_divides_a_call_is_not_seen)
         {FAULTS_SENDMMSG, EINTR, 0},
         {FAULTS_SENDMMSG, EAGAIN, 0},
         {FAULTS_SENDMMSG, FAULTS_SHORT, 0},
+        {FAULTS_SENDFILE, EINTR, 0},
+        {FAULTS_SENDFILE, EAGAIN, 0},
+        {FAULTS_SENDFILE, FAULTS_SHORT, 0},
+        {FAULTS_PREADV, EAGAIN, 0},
+        {FAULTS_PREADV, EOPNOTSUPP, 0},
+        {FAULTS_PREADV, EIO, 0},
         {FAULTS_POLL, EINTR, 0},
         {FAULTS_ACCEPT, EINTR, 0},
         {FAULTS_ACCEPT, EAGAIN, 0},
@@ -195,7 +207,9 @@ Test(faults, who_sends_or_receives_is_told_what_has_failed)
         {FAULTS_RECVMMSG, ENOMEM, 0},     {FAULTS_SENDTO, ENOBUFS, 0},
         {FAULTS_SENDTO, ECONNREFUSED, 0}, {FAULTS_SENDMMSG, ENOBUFS, 0},
         {FAULTS_SENDMMSG, ENOMEM, 0},     {FAULTS_SHUTDOWN, ENOTCONN, 0},
-        {FAULTS_POLL, ENOMEM, 0},
+        {FAULTS_POLL, ENOMEM, 0},         {FAULTS_SENDFILE, EPIPE, 0},
+        {FAULTS_SENDFILE, ECONNRESET, 0}, {FAULTS_SENDFILE, ENOMEM, 0},
+        {FAULTS_SENDFILE, EIO, 0},
     };
 
     TRY_EACH(trials, true);
@@ -232,14 +246,14 @@ Test(faults, who_runs_out_of_memory_or_descriptors_is_told_so, .timeout = 120)
 {
     static const struct trial trials[] = {
         {FAULTS_EPOLL_CREATE, EMFILE, 0},
-        {FAULTS_EPOLL_ADD, ENOSPC, -ECONNRESET},
-        {FAULTS_EPOLL_ADD, ENOMEM, -ECONNRESET},
+        {FAULTS_EPOLL_ADD, ENOSPC, CLOSED},
+        {FAULTS_EPOLL_ADD, ENOMEM, CLOSED},
         {FAULTS_EPOLL_MOD, ENOMEM, 0},
         {FAULTS_EVENTFD, ENFILE, 0},
         {FAULTS_EVENTFD, ENOMEM, 0},
         {FAULTS_MMAP, ENOMEM, 0},
         {FAULTS_MMAP, EAGAIN, -ENOMEM},
-        {FAULTS_MALLOC, ENOMEM, -ECONNRESET},
+        {FAULTS_MALLOC, ENOMEM, CLOSED},
         {FAULTS_THREAD, EAGAIN, -ENOMEM},
         {FAULTS_UV, EMFILE, 0},
         {FAULTS_UV, ENOMEM, 0},
@@ -321,6 +335,54 @@ static int read_wrongly(void *arg)
 Test(faults, bytes_are_still_there_after_a_read_into_a_wrong_buffer)
 {
     run_on(1, read_wrongly, NULL);
+}
+
+/*
+ * Tries to accept while each attempt fails, and says for how long it did. Returns: how often it was
+ * attempted.
+ */
+static int accept_in_vain(int lfd, int how, int64_t *ret_span)
+{
+    const struct faults_plan plan = {
+        .call = FAULTS_ACCEPT, .nth = 1, .times = INT_MAX / 2, .how = how};
+    int64_t begun = co_now();
+
+    faults_arm(&plan);
+    {
+        CO_DEADLINE(250 * CO_MS);
+        CHECK(co_accept(lfd) == -ETIMEDOUT);
+    }
+    *ret_span = co_now() - begun;
+    return faults_disarm();
+}
+
+static int accept_under_ban(void *arg)
+{
+    const int errors[] = {EPERM, EIO, ECONNABORTED}; /* a filter says the first, for ever */
+    char address[64];
+    CO_FD(lfd, listen_here(address));
+    CO_FD(client, co_connect(address));
+
+    (void)arg;
+    CHECK(client >= 0);
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        int64_t span;
+        int attempts;
+
+        do
+            attempts = accept_in_vain(lfd, errors[i], &span);
+        while (attempts == 0); /* the deadline had passed before it began */
+        CHECK(attempts <= 32 * (span / (100 * CO_MS) + 1)); /* then it rests */
+    }
+    CO_FD(conn, co_accept(lfd)); /* it is still there */
+    CHECK(conn >= 0);
+    return 0;
+}
+
+Test(faults, accepting_does_not_spin_when_every_attempt_fails)
+{
+    run_on(1, accept_under_ban, NULL);
+    run_on(2, accept_under_ban, NULL);
 }
 
 static int connect_interrupted(void *arg)

@@ -3,8 +3,8 @@
  * torture [SECONDS [ACTORS [WORKERS [SEED]]]] - descriptors whose numbers are used again at once.
  *
  * ACTORS coroutines on WORKERS workers connect, accept, read, write, shut down, hang up, close,
- * time out, cancel, adopt, release, hand over and wait, each on descriptors that others had a
- * moment ago.
+ * time out, cancel, adopt, release, hand over, wait and exchange datagrams, each on descriptors
+ * that others had a moment ago.
  * Rounds follow each other; after each, all is quiet.
  *
  * Checked: each byte is the one that this connection's other end has sent at this place, so nothing
@@ -126,13 +126,15 @@ int main(int argc, char **argv)
     printf(
         "torture: seed %u, %d actors, %d workers, %d s: %llu deeds, %llu connections, %llu bytes, "
         "%llu hang-ups, %llu deadlines, %llu cancels, %llu resets, %llu half-closed, %llu busy, "
-        "%llu handed over, %llu adopted, %llu accepts cut, %llu waits, result %d, %llu failures\n",
+        "%llu handed over, %llu adopted, %llu accepts cut, %llu waits, %llu datagrams, result %d, "
+        "%llu failures\n",
         seed, actors, workers, seconds, (unsigned long long)deeds,
         (unsigned long long)c->connections, (unsigned long long)c->bytes,
         (unsigned long long)c->hangups, (unsigned long long)c->timeouts,
         (unsigned long long)c->cancels, (unsigned long long)c->resets, (unsigned long long)c->ends,
         (unsigned long long)c->busy, (unsigned long long)c->handed_over,
         (unsigned long long)c->adopted, (unsigned long long)c->accepts_cut,
-        (unsigned long long)c->waits, r, (unsigned long long)stress_failures);
-    return r < 0 || stress_failures > 0 || c->bytes == 0;
+        (unsigned long long)c->waits, (unsigned long long)c->datagrams, r,
+        (unsigned long long)stress_failures);
+    return r < 0 || stress_failures > 0 || c->bytes == 0 || c->datagrams == 0;
 }

@@ -2,7 +2,7 @@
 /*
  * tests/stress/torture.h - what the parts of the torture of descriptors share. torture.c has the
  * rounds, torture_links.c connections and what may be seen on them, torture_server.c who accepts,
- * torture_deeds.c what the actors do.
+ * torture_deeds.c and torture_waits.c what the actors do.
  *
  * A link is a connection as both of its ends know it. It has an id that no other has; the client
  * says it first of all, and from then on each byte, in both directions, follows from id, direction
@@ -38,7 +38,7 @@ struct torture_half {
 /* Everybody's counts. */
 struct torture_counts {
     _Atomic uint64_t connections, bytes, hangups, timeouts, cancels, resets, ends, busy,
-        handed_over, adopted, accepts_cut, waits;
+        handed_over, adopted, accepts_cut, waits, datagrams;
 };
 
 extern struct torture_counts torture_counts;
@@ -74,5 +74,13 @@ const char *torture_address(uint32_t chance);
 /* What an actor does. */
 int torture_deed(int actor, uint32_t chance);
 const char *torture_deed_name(uint32_t chance);
+int torture_datagrams(int actor, uint32_t chance);
+int torture_lend_many(int actor, uint32_t chance);
+
+/*
+ * Waits until somebody else waits for a descriptor to be readable, and asks again if he is told
+ * -EBUSY. Before that it must not be closed: he would wait for a stranger's.
+ */
+void torture_until_inside(int fd);
 
 #endif

@@ -173,11 +173,7 @@ static int read_twice(int actor, uint32_t chance)
 
 /* ---- listeners that come and go ---- */
 
-/*
- * Waits until somebody else waits for a descriptor to be readable, and asks again if he is told
- * -EBUSY. Before that it must not be closed: he would wait for a stranger's.
- */
-static void until_inside(int fd)
+void torture_until_inside(int fd)
 {
     int r = 0;
 
@@ -241,7 +237,7 @@ static int open_a_door(int actor, uint32_t chance)
         if (chance % 8 < 4)
             (void)co_yield();
         if (chance % 4 == 0)
-            until_inside(door.lfd);
+            torture_until_inside(door.lfd);
         atomic_store(&door.told, 1);
         if (chance % 4 == 0) {
             if (co_close(door.lfd) != 0)
@@ -311,7 +307,7 @@ static int lend(int actor, uint32_t chance)
         if (chance % 2 == 0) {
             if (co_group_go(&group, wait_for_it, &loan) < 0)
                 fail("who waits for a library", 0, 0);
-            until_inside(loan.fd);
+            torture_until_inside(loan.fd);
         }
         atomic_store(&loan.told, 1);
         if (chance / 8 % 2 == 0) {
@@ -342,6 +338,8 @@ static const struct {
     {"read twice", read_twice},
     {"open a door", open_a_door},
     {"lend", lend},
+    {"lend many", torture_lend_many},
+    {"exchange datagrams", torture_datagrams},
 };
 
 enum { DEEDS = sizeof deeds / sizeof *deeds };

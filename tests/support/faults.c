@@ -38,7 +38,7 @@ static const char *const names[FAULTS_CALLS] = {
     "epoll_wait",  "epoll_pwait2", "eventfd",       "mmap",           "mprotect",
     "madvise",     "mremap",       "malloc",        "pthread_create", "uv_loop_init",
     "getaddrinfo", "pipe2",        "posix_spawnp",  "pidfd_open",     "waitid",
-    "writev",
+    "writev",      "sendfile",     "preadv2",
 };
 
 static struct {
@@ -396,6 +396,28 @@ WRAP(int, eventfd, unsigned value, int flags)
     int how = count(FAULTS_EVENTFD, -1);
 
     return how ? fail_on(-1, how) : __real_eventfd(value, flags);
+}
+
+/* ---- files ---- */
+
+WRAP(ssize_t, sendfile64, int to, int from, off64_t *offset, size_t len)
+{
+    int how = count(FAULTS_SENDFILE, to);
+    ssize_t n;
+
+    if (how && how != FAULTS_SHORT)
+        return fail_on(to, how);
+    n = __real_sendfile64(to, from, offset, how && len > 1 ? 1 : len);
+    if (how && n > 0)
+        edge_follows(to);
+    return n;
+}
+
+WRAP(ssize_t, preadv64v2, int fd, const struct iovec *pieces, int n, off64_t offset, int flags)
+{
+    int how = count(FAULTS_PREADV, fd);
+
+    return how ? fail_on(-1, how) : __real_preadv64v2(fd, pieces, n, offset, flags);
 }
 
 /* ---- programs and pipes ---- */

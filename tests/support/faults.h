@@ -60,6 +60,8 @@ enum faults_call {
     FAULTS_PIDFD,
     FAULTS_WAITID,
     FAULTS_WRITEV,
+    FAULTS_SENDFILE,
+    FAULTS_PREADV, /* preadv2(2) */
     FAULTS_CALLS,
 };
 

@@ -53,7 +53,8 @@ CO_API int co_peer_addr(int fd, struct co_addr *ret_addr);
 
 /*
  * Waits for a connection. It lands on the loop that owns fewest descriptors, this worker's if that
- * is fair. Out of descriptors it waits for one to be closed, and never spins.
+ * is fair. Out of descriptors it waits for one to be closed. What fails one connection alone is
+ * passed over; after 32 such failures in a row it rests for 100 ms, so it never spins.
  * Returns: a descriptor, non-blocking and close-on-exec, TCP_NODELAY set; -ECANCELED also once the
  *   runtime stops and nothing is queued any more; -EINVAL if fd does not listen.
  * Suspends: yes. Threads: coroutines. Owns: the caller gets the descriptor.
