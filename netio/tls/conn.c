@@ -205,21 +205,35 @@ static int put(struct co__tls *tls, const void *data, size_t len, struct want *r
     return result < 0 ? result : -EPIPE;
 }
 
-static int say_goodbye(struct co__tls *tls)
+/*
+ * Says that no more comes. Returns: 0; -EAGAIN: half a message of the peer's has come, within which
+ * OpenSSL does not say it: wait; another negative errno.
+ */
+static int say_goodbye(struct co__tls *tls, struct want *ret_want)
 {
     CO_LOCK(&tls->lock);
     CO_NOSUSPEND();
+    int result;
 
     if (tls->finished && !tls->broken)
         return 0;
     if (tls->failed || tls->broken)
         return -EPIPE;
     begin(tls);
+    result = SSL_do_handshake(tls->ssl); /* reads the message on, if there is one */
+    *ret_want = wanted(tls);
+    if (result != 1) {
+        result = outcome(tls, result);
+        if (result == -EAGAIN)
+            return result;
+        tls->broken = true;
+        return result < 0 ? result : -EPIPE;
+    }
     tls->finished = true;
-    if (SSL_shutdown(tls->ssl) >= 0 || tls->wire == 0)
+    if (SSL_shutdown(tls->ssl) >= 0)
         return 0;
-    tls->broken = true;
-    return tls->wire;
+    tls->broken = true; /* reading goes on */
+    return tls->wire < 0 ? tls->wire : -EPIPE;
 }
 
 /* ---- sending what waits ---- */
@@ -454,11 +468,19 @@ static ssize_t sendv_conn(void *conn, const struct iovec *iov, int count)
 static int finish_conn(void *conn)
 {
     struct co__tls *tls = conn;
-    int r = co_check();
+    struct want want = {0};
 
-    if (r == 0)
-        r = say_goodbye(tls);
-    return r < 0 ? r : co__tls_flush(tls);
+    for (;;) {
+        int r = co_check();
+
+        if (r == 0)
+            r = say_goodbye(tls, &want);
+        if (r != -EAGAIN)
+            return r < 0 ? r : co__tls_flush(tls);
+        r = await(tls, want);
+        if (r <= 0)
+            return r < 0 ? r : -ECANCELED; /* the runtime stops */
+    }
 }
 
 const struct co_transport co__tls_transport = {

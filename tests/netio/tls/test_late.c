@@ -110,6 +110,14 @@ static void read_pong(void *arg)
     (void)atomic_fetch_add(&count, 1);
 }
 
+/* Whether bytes have arrived that our client has not read. */
+static bool is_unread(const struct puppet *p)
+{
+    char byte;
+
+    return recv(p->pair.ours, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 /* Sends the first record of a ticket, which our client reads. Returns: how many bytes remain. */
 static size_t send_half_a_ticket(struct puppet *p, unsigned char *records, size_t cap)
 {
@@ -122,10 +130,10 @@ static size_t send_half_a_ticket(struct puppet *p, unsigned char *records, size_
     CHECK(first < len);
     send_plain(p, records, first);
     until_arrived(p->pair.ours, 5);
-    {
+    do {
         CO_DEADLINE(20 * CO_MS);
         CHECK(co_stream_readn(&p->stream, buf, 4) == -ETIMEDOUT);
-    }
+    } while (is_unread(p));
     memmove(records, records + first, len - first);
     return len - first;
 }
@@ -195,6 +203,50 @@ static int write_and_give_up(void *arg)
 Test(tls_late, a_write_after_half_a_ticket_ends_with_the_deadline_and_can_be_made_again)
 {
     run_on(2, write_and_give_up, NULL);
+}
+
+static void finish_late(void *arg)
+{
+    CHECK(co_stream_finish(arg) == 0);
+    (void)atomic_fetch_add(&count, 1);
+}
+
+static int finish_in_between(void *arg)
+{
+    unsigned char records[8192];
+    struct puppet p;
+    size_t rest;
+    char buf[4];
+    int n;
+
+    (void)arg;
+    client_conf.cert = &host_cert;
+    open_puppet(&p);
+    rest = send_half_a_ticket(&p, records, sizeof records);
+    {
+        CO_DEADLINE(5 * CO_MS);
+        CHECK(co_stream_finish(&p.stream) == -ETIMEDOUT); /* it was 0, and nothing was sent */
+    }
+    start(finish_late, &p.stream);
+    let_wait();
+    CHECK(atomic_load(&count) == 1); /* only the handshake is through */
+    send_plain(&p, records, rest);
+    while ((n = SSL_read(p.ssl, buf, 4)) <= 0 && SSL_get_error(p.ssl, n) == SSL_ERROR_WANT_READ)
+        bring(&p);
+    CHECK(SSL_get_error(p.ssl, n) == SSL_ERROR_ZERO_RETURN);
+    CHECK(SSL_write(p.ssl, "pong", 4) == 4); /* the other half goes on */
+    send_plain(&p, records, take_out(&p, records, sizeof records));
+    start(read_pong, &p.stream);
+    until(&count, 3);
+    CHECK(co_stream_write(&p.stream, "ping", 4) == -EPIPE || co_stream_flush(&p.stream) == -EPIPE);
+    close_puppet(&p);
+    return 0;
+}
+
+Test(tls_late, a_good_bye_after_half_a_ticket_is_said_when_the_rest_has_come)
+{
+    run_on(1, finish_in_between, NULL);
+    run_on(2, finish_in_between, NULL);
 }
 
 /* ---- sessions ---- */
