@@ -108,6 +108,21 @@ static inline void until_polled(int fd, short events)
         (void)co_yield();
 }
 
+/* Whether something was cut midway, so that nothing can be sent any more. */
+static inline bool is_broken(int fd)
+{
+    return co_send(fd, "", 0) == -EPIPE;
+}
+
+/* Sends more than there is room for, while nobody reads, until it is cut midway by a deadline. */
+static inline void send_too_much(int fd, const void *data, size_t len)
+{
+    do { /* once, unless the deadline has passed before it has begun */
+        CO_DEADLINE(20 * CO_MS);
+        CHECK(co_send(fd, data, len) == -ETIMEDOUT);
+    } while (!is_broken(fd));
+}
+
 /* Closes so that the peer gets a reset. */
 static inline void reset_peer(int plain)
 {

@@ -25,9 +25,11 @@ enum { PAIRS = 16, HELD = 65536, DATAGRAM = 2048 };
 struct way {
     unsigned char held[HELD];
     size_t len;
-    int64_t due; /* of the first byte, in microseconds */
-    bool ended;  /* the source has ended its half */
-    bool passed; /* and so has the relay towards the other side */
+    int64_t due;       /* of the first byte, in microseconds */
+    int64_t allowance; /* RATE: what may go, in millionths of a byte */
+    int64_t counted;   /* RATE: until when it has grown, in microseconds; 0: not yet */
+    bool ended;        /* the source has ended its half */
+    bool passed;       /* and so has the relay towards the other side */
 };
 
 struct pair {
@@ -138,8 +140,22 @@ static void take_in(struct relay *relay, struct pair *pair, int from)
     }
 }
 
+/* Lets the allowance grow with time. Returns: how many bytes it is worth. */
+static size_t allowed(struct way *way, int64_t rate)
+{
+    int64_t now = now_us();
+
+    if (way->counted == 0)
+        way->counted = now;
+    way->allowance += (now - way->counted) * rate;
+    way->counted = now;
+    if (way->allowance > rate * 100000)
+        way->allowance = rate * 100000;
+    return (size_t)(way->allowance / 1000000);
+}
+
 /* How many of the held bytes may go now. */
-static size_t may_go(const struct relay *relay, const struct way *way, int from)
+static size_t may_go(const struct relay *relay, struct way *way, int from)
 {
     int64_t value = atomic_load(&relay->value);
     int fault = atomic_load(&relay->fault);
@@ -148,6 +164,11 @@ static size_t may_go(const struct relay *relay, const struct way *way, int from)
         return 0;
     if (fault == RELAY_TRICKLE)
         return 1;
+    if (fault == RELAY_RATE) {
+        size_t most = allowed(way, value);
+
+        return way->len < most ? way->len : most;
+    }
     if ((fault == RELAY_RESET || fault == RELAY_HALF) && from == 1 && (int64_t)way->len > value)
         return (size_t)value;
     return way->len;
@@ -185,6 +206,8 @@ static void pass_on(struct relay *relay, struct pair *pair, int from)
         memmove(way->held, way->held + n, way->len);
         if (atomic_load(&relay->fault) == RELAY_TRICKLE)
             way->due = now_us() + atomic_load(&relay->value);
+        if (atomic_load(&relay->fault) == RELAY_RATE)
+            way->allowance -= n * 1000000;
         if (from == 1)
             atomic_fetch_add(&relay->passed, (uint64_t)n);
     } else if (n < 0 && errno != EAGAIN && errno != EINTR) {

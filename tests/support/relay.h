@@ -19,6 +19,7 @@ enum relay_fault {
     RELAY_FAITHFUL, /* all bytes at once */
     RELAY_FROZEN,   /* nothing is read nor passed on */
     RELAY_TRICKLE,  /* one byte each `value` microseconds */
+    RELAY_RATE,     /* `value` bytes a second each way, and a tenth of that at once */
     RELAY_DELAY,    /* what comes is passed on `value` microseconds later */
     RELAY_RESET,    /* after `value` more bytes from the server, both sides get a reset */
     RELAY_HALF,     /* after `value` more bytes from the server, the client sees its end */
