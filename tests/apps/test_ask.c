@@ -31,7 +31,7 @@ static struct program launch_echo(char *address, size_t cap)
     snprintf(address, cap, "127.0.0.1:%d", port);
     echo = launch(path_of("CORVID_ECHO"), args);
     echo.port = port;
-    for (int64_t until = now_ms() + 5000; (fd = dial(port)) < 0; usleep(1000))
+    for (int64_t until = now_ms() + CHILD_SECONDS * 1000; (fd = dial(port)) < 0; usleep(1000))
         cr_assert_lt(now_ms(), until, "echo does not listen");
     close(fd);
     return echo;

@@ -2,6 +2,8 @@
 /* tests/connpool/test_pool.c - the pool over a backend without sockets. */
 #include "world.h"
 
+#include "support/clock.h"
+
 TestSuite(pool, .timeout = 20);
 
 static struct fake fake;
@@ -309,7 +311,7 @@ static int deadline_in_queue(void *arg)
     return 0;
 }
 
-Test(pool, waiting_ends_with_the_deadline)
+Test(pool, waiting_ends_with_the_deadline, .init = clock_winds_itself)
 {
     run_on(2, deadline_in_queue, NULL);
 }

@@ -599,6 +599,8 @@ Test(file, more_readers_than_threads_are_all_served)
     cr_assert_eq(run_conf(&conf, read_at_once, NULL), 0);
 }
 
+static _Atomic int reading;
+
 static int read_for_ever(void *arg)
 {
     char buf[512];
@@ -607,6 +609,7 @@ static int read_for_ever(void *arg)
 
     (void)arg;
     CHECK(fd >= 0);
+    atomic_fetch_add(&reading, 1);
     while ((n = co_file_read(fd, buf, sizeof buf, 0)) == sizeof buf)
         continue;
     CHECK(n == -ECANCELED);
@@ -624,7 +627,7 @@ static int stop_meanwhile(void *arg)
     (void)arg;
     for (int i = 0; i < 20; i++)
         start(read_until_stopped, NULL);
-    CHECK(co_sleep(20 * CO_MS) == 0);
+    until(&reading, 20);
     co_stop();
     return 0;
 }

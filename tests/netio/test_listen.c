@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* tests/netio/test_listen.c - listening, accepting fairly, serving, running out of descriptors. */
 #include "netio/world.h"
+#include "support/clock.h"
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -373,7 +374,7 @@ Test(listen, nobody_stirs_in_an_idle_server)
     struct co_conf conf = settings(3);
     struct timespec rest = {.tv_nsec = 200000000}, second = {.tv_sec = 1};
     int fds[2];
-    long before, after;
+    long before, stirred = 1;
     pid_t pid;
     char byte;
 
@@ -389,14 +390,16 @@ Test(listen, nobody_stirs_in_an_idle_server)
         _exit(co_run_with(&conf, wait_for_somebody, &fds[1]) != 0);
     }
     cr_assert_eq(read(fds[0], &byte, 1), 1);
-    (void)nanosleep(&rest, NULL);
-    before = switches(pid);
-    (void)nanosleep(&second, NULL);
-    after = switches(pid);
+    for (int i = 0; i < 10 && stirred != 0; i++) { /* a busy machine takes time to rest */
+        (void)nanosleep(&rest, NULL);
+        before = switches(pid);
+        cr_assert_gt(before, 0);
+        (void)nanosleep(&second, NULL);
+        stirred = switches(pid) - before;
+    }
     (void)kill(pid, SIGKILL);
     (void)waitpid(pid, NULL, 0);
-    cr_assert_gt(before, 0);
-    cr_assert_eq(after - before, 0, "%ld context switches in a second", after - before);
+    cr_assert_eq(stirred, 0, "%ld context switches in a second", stirred);
 }
 
 /* ---- out of descriptors ---- */
@@ -425,19 +428,12 @@ static int64_t process_cpu(void)
     return span.tv_sec * CO_SEC + span.tv_nsec;
 }
 
-static _Atomic int64_t accepted_at;
-static _Atomic int accepted;
-
 static void accept_two(void *arg)
 {
     int lfd = *(int *)arg;
 
     for (int i = 0; i < 2; i++) {
-        int fd = co_accept(lfd);
-
-        CHECK(fd >= 0);
-        atomic_store(&accepted_at, co_now());
-        atomic_store(&accepted, fd);
+        CHECK(co_accept(lfd) >= 0);
         atomic_fetch_add(&count, 1);
     }
 }
@@ -448,7 +444,7 @@ static int starve(void *arg)
     char address[64];
     int lfd = listen_here(address);
     int queued[3];
-    int64_t cpu, begun;
+    int64_t cpu;
     char byte;
 
     (void)arg;
@@ -463,15 +459,10 @@ static int starve(void *arg)
     CHECK(atomic_load(&count) == 0);
     say(pair.plain, "x"); /* who is connected is served */
     CHECK(co_recv(pair.ours, &byte, 1) == 1 && co_send(pair.ours, "y", 1) == 1);
-    begun = co_now();
-    CHECK(co_close(pair.ours) == 0); /* one of ours: the next accept follows at once */
+    CHECK(co_close(pair.ours) == 0);
     until(&count, 1);
-    CHECK(atomic_load(&accepted_at) - begun < 50 * CO_MS + 100 * CO_MS);
-    CHECK(co_sleep(20 * CO_MS) == 0);
-    begun = co_now();
     (void)close(hogs[--hog_count]); /* a stranger: it is noticed in time */
     until(&count, 2);
-    CHECK(atomic_load(&accepted_at) - begun < 150 * CO_MS + 100 * CO_MS);
     while (hog_count > 0)
         (void)close(hogs[--hog_count]);
     for (int i = 0; i < 3; i++)
@@ -487,6 +478,50 @@ Test(listen, out_of_descriptors_it_waits_for_one_and_serves_the_others)
     cr_skip_test("valgrind accepts a connection that is above the limit, and closes it");
 #endif
     run_on(2, starve, NULL);
+}
+
+static void stop_clock(void)
+{
+    co__clock_stop(false);
+}
+
+/* Time stands still, so that who starves does not look again by himself. */
+static int starve_until_a_close(void *arg)
+{
+    struct pair pair = make_pair();
+    char address[64];
+    int lfd = listen_here(address);
+    int queued[2];
+    int64_t parked;
+
+    (void)arg;
+    for (int i = 0; i < 2; i++)
+        queued[i] = plain_connect(co_local_port(lfd));
+    take_all();
+    parked = stat_of("parked");
+    start(accept_two, &lfd);
+    while (stat_of("parked") == parked)
+        (void)co_yield();
+    CHECK(atomic_load(&count) == 0);
+    CHECK(co_close(pair.ours) == 0);
+    until(&count, 1);
+    while (hog_count > 0)
+        (void)close(hogs[--hog_count]);
+    co__clock_advance(CO_SEC);
+    until(&count, 2);
+    for (int i = 0; i < 2; i++)
+        (void)close(queued[i]);
+    CHECK(co_close(lfd) == 0);
+    (void)close(pair.plain);
+    return 0;
+}
+
+Test(listen, out_of_descriptors_a_close_lets_the_next_one_in_at_once, .init = stop_clock)
+{
+#ifdef CO_TEST_VALGRIND
+    cr_skip_test("valgrind accepts a connection that is above the limit, and closes it");
+#endif
+    run_on(1, starve_until_a_close, NULL);
 }
 
 /* The coroutine that starves has a number that the next runtime does not have. */

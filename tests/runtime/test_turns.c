@@ -219,7 +219,8 @@ static int sleep_spans(void *arg)
     int64_t late = CO_NEVER;
 
     (void)arg;
-    for (int round = 0; round < 3; round++) {
+    /* The machine is busy at times, but not always. */
+    for (int round = 0; round < 3 || (late >= 2 * CO_MS && round < 100); round++) {
         for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
             int64_t begun = co_now();
             int64_t slept;
@@ -227,12 +228,12 @@ static int sleep_spans(void *arg)
             CHECK(co_sleep(spans[i]) == 0);
             slept = co_now() - begun;
             CHECK(slept >= spans[i]);
-            CHECK(slept < spans[i] + 2 * CO_SEC);
+            CHECK(slept < spans[i] + 20 * CO_SEC);
             if (slept - spans[i] < late)
                 late = slept - spans[i];
         }
     }
-    CHECK(late < 2 * CO_MS); /* the machine is busy at times, but not always */
+    CHECK(late < 2 * CO_MS);
     return 0;
 }
 
@@ -384,20 +385,24 @@ Test(turns, those_who_live_at_once_have_different_numbers)
 
 /* ---- reports ---- */
 
+enum { REPORTED = 300 }; /* milliseconds */
+
+/* The machine may have stalled meanwhile for so long that there is something to report. */
 static int compute_a_while(void *arg)
 {
-    compute(*(int64_t *)arg);
-    CHECK(stat_of("stalls") == 0);
+    compute(10 * CO_MS);
+    CHECK(stat_of("stalls") == 0 || co_now() - *(int64_t *)arg >= REPORTED * CO_MS);
     return 0;
 }
 
 Test(turns, a_turn_of_an_earlier_runtime_counts_for_no_stall)
 {
     struct co_conf conf = settings(1);
-    int64_t span = 10 * CO_MS;
+    int64_t begun = co_now();
 
-    conf.stall_report = 300 * CO_MS;
-    cr_assert_eq(run_conf(&conf, compute_a_while, &span), 0);
-    compute(400 * CO_MS);
-    cr_assert_eq(run_conf(&conf, compute_a_while, &span), 0);
+    conf.stall_report = REPORTED * CO_MS;
+    cr_assert_eq(run_conf(&conf, compute_a_while, &begun), 0);
+    compute((REPORTED + 100) * CO_MS);
+    begun = co_now();
+    cr_assert_eq(run_conf(&conf, compute_a_while, &begun), 0);
 }

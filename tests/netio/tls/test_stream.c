@@ -312,15 +312,18 @@ static int write_too_much(void *arg)
     struct play play;
     size_t len = 32 << 20;
     char *buf = calloc(1, len);
+    ssize_t r;
+    int tries = 0;
 
     (void)arg;
     begin_play(&play);
-    {
+    do { /* once, unless the deadline has passed before it has begun */
         CO_DEADLINE(50 * CO_MS);
-        CHECK(co_stream_write(&play.both.client, buf, len) == -ETIMEDOUT);
-    }
+        r = co_stream_write(&play.both.client, buf, len);
+        tries++;
+    } while (r == -ETIMEDOUT);
     /* A record was cut: what came behind it would be garbage. */
-    CHECK(co_stream_write(&play.both.client, buf, len) == -EPIPE);
+    CHECK(r == -EPIPE && tries > 1);
     CHECK(co_stream_finish(&play.both.client) == -EPIPE);
     end_play(&play);
     free(buf);
