@@ -6,7 +6,6 @@ net_load.c, which reads the server's CPU time from the kernel at the moments bet
 """
 import contextlib
 import pathlib
-import re
 import signal
 import socket
 import statistics
@@ -232,11 +231,6 @@ def benches(kit):
                 yield self.compare(options, servers, title, pairs, ('echo', 'short'),
                                    connections, 64)
 
-    def memory(pid):
-        """Bytes that are there for the process: its pages and its page tables."""
-        text = pathlib.Path(f'/proc/{pid}/status').read_text()
-        return 1024 * sum(int(re.search(rf'(?m)^{key}:\s+(\d+)', text)[1]) for key in ('VmRSS', 'VmPTE'))
-
     class Idle(Net):
         name = 'idle'
         help = 'memory of 10,000 idle connections, per connection, beside Go'
@@ -252,22 +246,9 @@ def benches(kit):
             with running(program, 'echo', options.threads) as (server, port):
                 with Driver('echo', port, 16, 64, 200, server.pid) as driver:
                     driver.measure()  # what is needed once is there
-                time.sleep(2)
-                before = memory(server.pid)
-                client = subprocess.Popen([kit.build_c('net_load'), 'idle', str(port),
-                                           str(options.connections), '64', '0', '0'], text=True,
-                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-                try:
-                    if client.stdout.readline() != 'ready 1\n':
-                        raise kit.BenchError('the client could not open its connections')
-                    time.sleep(3)  # stacks that nobody needs are given back meanwhile
-                    during = memory(server.pid)
-                finally:
-                    client.communicate('')
-                time.sleep(3)
-                after = memory(server.pid)
-            return {'bytes': (during - before) / options.connections,
-                    'after': (after - before) / 1024}
+                return kit.idle_memory(server.pid, options.connections,
+                                       [kit.build_c('net_load'), 'idle', str(port),
+                                        str(options.connections), '64', '0', '0'])
 
         def run(self, options):
             servers = {'corvid': ours('when'), 'parked': ours('echo'),

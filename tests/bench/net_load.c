@@ -234,7 +234,14 @@ static int receive_echo(struct conn *conn)
     return 1;
 }
 
-static void go_on(struct client *client, struct conn *conn)
+static void begin_echo(struct client *client, struct conn *conn)
+{
+    (void)client;
+    if (conn->to_receive == 0 && begin_message(conn) < 0)
+        die("send");
+}
+
+static void go_on_echo(struct client *client, struct conn *conn)
 {
     int r;
 
@@ -256,7 +263,7 @@ static void go_on(struct client *client, struct conn *conn)
 
 /* ---- bulk ---- */
 
-static void push(struct client *client, const struct conn *conn)
+static void push(struct client *client, struct conn *conn)
 {
     static const char bytes[BULK_SIZE];
     ssize_t n;
@@ -271,7 +278,7 @@ static void push(struct client *client, const struct conn *conn)
     }
 }
 
-static void pull(struct client *client, const struct conn *conn)
+static void pull(struct client *client, struct conn *conn)
 {
     ssize_t n;
 
@@ -287,7 +294,7 @@ static void pull(struct client *client, const struct conn *conn)
 
 /* ---- short connections ---- */
 
-static void begin_short(struct client *client, struct conn *conn)
+static void connect_short(struct client *client, struct conn *conn)
 {
     struct sockaddr_in source = {.sin_family = AF_INET};
     unsigned index = (unsigned)(client - clients);
@@ -318,35 +325,30 @@ static void go_on_short(struct client *client, struct conn *conn)
     close(conn->fd);
     conn->to_receive = 0;
     if (!rests())
-        begin_short(client, conn);
+        connect_short(client, conn);
+}
+
+static void begin_short(struct client *client, struct conn *conn)
+{
+    if (conn->to_receive == 0)
+        connect_short(client, conn);
 }
 
 /* ---- threads ---- */
 
-/* After a rest. */
-static void begin(struct client *client, struct conn *conn)
-{
-    switch (load.mode) {
-    case ECHO:
-    case COUNT:
-        if (conn->to_receive == 0 && begin_message(conn) < 0)
-            die("send");
-        break;
-    case PUSH:
-        push(client, conn);
-        break;
-    case PULL:
-        pull(client, conn);
-        break;
-    case SHORT:
-        if (conn->to_receive == 0)
-            begin_short(client, conn);
-        break;
-    case IDLE:
-    case MODES:
-        break;
-    }
-}
+/* What there is to do on a connection, by mode: after a rest, and when its socket has news. */
+static const struct {
+    const char *name;
+    void (*begin)(struct client *client, struct conn *conn);
+    void (*go_on)(struct client *client, struct conn *conn);
+} modes[MODES] = {
+    [ECHO] = {"echo", begin_echo, go_on_echo},
+    [COUNT] = {"count", begin_echo, go_on_echo},
+    [PUSH] = {"push", push, push},
+    [PULL] = {"pull", pull, pull},
+    [SHORT] = {"short", begin_short, go_on_short},
+    [IDLE] = {"idle", NULL, NULL}, /* no thread runs */
+};
 
 static void begin_all(struct client *client)
 {
@@ -355,29 +357,7 @@ static void begin_all(struct client *client)
     if (read(client->wake, &wakes, sizeof(wakes)) != sizeof(wakes))
         die("read");
     for (unsigned i = 0; i < client->count; i++)
-        begin(client, &client->conns[i]);
-}
-
-static void handle(struct client *client, struct conn *conn)
-{
-    switch (load.mode) {
-    case ECHO:
-    case COUNT:
-        go_on(client, conn);
-        break;
-    case PUSH:
-        push(client, conn);
-        break;
-    case PULL:
-        pull(client, conn);
-        break;
-    case SHORT:
-        go_on_short(client, conn);
-        break;
-    case IDLE:
-    case MODES:
-        break;
-    }
+        modes[load.mode].begin(client, &client->conns[i]);
 }
 
 static void *drive(void *arg)
@@ -394,7 +374,7 @@ static void *drive(void *arg)
             if (events[i].data.ptr == client)
                 begin_all(client);
             else
-                handle(client, events[i].data.ptr);
+                modes[load.mode].go_on(client, events[i].data.ptr);
         }
     }
     return NULL;
@@ -499,10 +479,8 @@ static void stay_idle(void)
 
 static enum mode parse_mode(const char *text)
 {
-    static const char *const names[] = {"echo", "count", "push", "pull", "short", "idle"};
-
     for (int i = 0; i < MODES; i++) {
-        if (strcmp(text, names[i]) == 0)
+        if (strcmp(text, modes[i].name) == 0)
             return (enum mode)i;
     }
     fprintf(stderr, "net_load: there is no mode %s\n", text);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""tools/bench tls: handshakes and bulk data over TLS 1.3, beside nginx and Go.
+"""tools/bench tls: handshakes, bulk data and idle connections over TLS 1.3, beside nginx and Go.
 
 tools/bench hands itself in as `kit`; see there for what a benchmark is. All servers have the same
 certificate (ECDSA on P-256), speak TLS_AES_128_GCM_SHA256 with the same client, tests/bench/tls_client.c, and
@@ -19,12 +19,13 @@ SUITE = 'TLS_AES_128_GCM_SHA256'
 def benches(kit):
     class Tls:
         name = 'tls'
-        help = 'CPU per handshake and per MiB over TLS, beside nginx and Go'
+        help = 'CPU per handshake and per MiB over TLS, memory of idle ones, beside nginx and Go'
         handshakes = [('cpu_us', 'CPU us/handshake', 1), ('per_core', 'a second of CPU', 0),
                       ('rate', 'handshakes/s', 0), ('resumed', 'resumed %', 1)]
         bulk = [('cpu_us', 'CPU us/MiB', 1), ('user_us', 'user', 1), ('system_us', 'system', 1),
                 ('rate', 'MiB/s', 0)]
-        names = ['corvid', 'nginx', 'go']
+        idle = [('bytes', 'bytes each', 0), ('after', 'KiB after close', 0)]
+        names = ['corvid', 'parked', 'nginx', 'go']
 
         def add_options(self, parser):
             parser.add_argument('--seconds', type=kit.positive, default=2,
@@ -34,7 +35,10 @@ def benches(kit):
             parser.add_argument('--threads', type=kit.positive, default=1,
                                 help='of each server (1)')
             parser.add_argument('--ways', type=lambda text: text.split(','), metavar='WAY,WAY',
-                                default=['full', 'resumed', 'bulk'], help='(full,resumed,bulk)')
+                                default=['full', 'resumed', 'bulk', 'idle'],
+                                help='(full,resumed,bulk,idle)')
+            parser.add_argument('--idle', type=kit.positive, default=2000, metavar='N',
+                                help='connections that are idle (2000)')
 
         def make_certificate(self, folder):
             self.chain, self.key = f'{folder}/chain.pem', f'{folder}/key.pem'
@@ -55,8 +59,9 @@ def benches(kit):
 
         def command(self, name, port, options, folder):
             threads = str(options.threads)
-            if name == 'corvid':
-                return [self.programs[name], str(port), threads, self.chain, self.key], {}
+            if name in ('corvid', 'parked'):
+                return [self.programs['corvid'], str(port), threads, self.chain, self.key,
+                        'when' if name == 'corvid' and self.way == 'idle' else 'parked'], {}
             if name == 'go':
                 return [self.programs[name], str(port), self.chain, self.key], {
                     'GOMAXPROCS': threads}
@@ -121,7 +126,8 @@ def benches(kit):
                 raise kit.BenchError(f'{name} does not speak {SUITE}: {said}')
             return {key: float(said[key]) for key in ('done', 'resumed', 'seconds')}
 
-        def measure(self, name, way, options):
+        def measure(self, name, options):
+            way = self.way
             with self.server(name, options) as (process, port):
                 self.drive(name, port, way, 1, options)  # warm
                 user, system = kit.cpu_times(process.pid)
@@ -140,22 +146,45 @@ def benches(kit):
                 raise kit.BenchError(f'{name}: only {result["resumed"]:.0f} % were resumed')
             return result
 
+        def measure_idle(self, name, options):
+            def client(connections):
+                return [self.client, str(port), 'idle', str(connections), '0', '1']
+
+            with self.server(name, options) as (process, port):
+                # What is needed once is there.
+                subprocess.run(client(16), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               timeout=60, check=True)
+                return kit.idle_memory(process.pid, options.idle, client(options.idle))
+
+        def report(self, way, options):
+            if way == 'idle':
+                report = kit.Report(f'{options.idle} idle connections, TLS 1.3, server process; '
+                                    'corvid: waits with co_stream_go_when; parked: in its stream',
+                                    self.idle, [('bytes', 'corvid', 'nginx', None),
+                                                ('bytes', 'corvid', 'go', None),
+                                                ('bytes', 'parked', 'go', None)])
+                return report, self.chosen
+            title = {'full': 'full handshakes, ECDSA on P-256, with one small exchange each',
+                     'resumed': 'resumed handshakes, with one small exchange each',
+                     'bulk': 'pieces of 1 MiB'}[way]
+            names = [name for name in self.chosen if name != 'parked']  # it is what corvid is here
+            report = kit.Report(f'{title}, {SUITE}, {options.threads} thread(s)',
+                                self.bulk if way == 'bulk' else self.handshakes,
+                                [('cpu_us', 'corvid', 'nginx', None),
+                                 ('cpu_us', 'corvid', 'go', None)])
+            return report, names
+
         def run(self, options):
             self.prepare(options)
-            titles = {'full': 'full handshakes, ECDSA on P-256, with one small exchange each',
-                      'resumed': 'resumed handshakes, with one small exchange each',
-                      'bulk': 'pieces of 1 MiB'}
             with tempfile.TemporaryDirectory(prefix='corvid-bench-') as folder:
                 pathlib.Path(folder).chmod(0o755)
                 self.make_certificate(folder)
                 pathlib.Path(self.key).chmod(0o644)
-                for way in options.ways:
-                    report = kit.Report(f'{titles[way]}, {SUITE}, {options.threads} thread(s)',
-                                        self.bulk if way == 'bulk' else self.handshakes,
-                                        [('cpu_us', 'corvid', 'nginx', None),
-                                         ('cpu_us', 'corvid', 'go', None)])
-                    kit.alternate(report, options.rounds, self.chosen,
-                                  lambda name, way=way: self.measure(name, way, options))
+                for self.way in options.ways:
+                    report, names = self.report(self.way, options)
+                    measure = self.measure_idle if self.way == 'idle' else self.measure
+                    kit.alternate(report, options.rounds, names,
+                                  lambda name, measure=measure: measure(name, options))
                     yield report
 
     return [Tls()]

@@ -2,25 +2,29 @@
 /*
  * tests/bench/tls_client.c - what `tools/bench tls` drives every server with.
  *
- * usage: tls_client PORT full|resumed|bulk CONNECTIONS SECONDS BYTES
+ * usage: tls_client PORT full|resumed|bulk|idle CONNECTIONS SECONDS BYTES
  *
  *   full     connects, shakes hands in full, asks for BYTES, closes; again and again
  *   resumed  the same with the sessions of before
  *   bulk     stays connected and asks for BYTES again and again
+ *   idle     asks once on each connection, prints "ready 1", and closes when its input ends
  *
- * Prints lines of a name and a value: what was done, in how long, the cipher suite, the version.
+ * Else it prints lines of a name and a value: what was done, in how long, the cipher suite, the
+ * version.
  */
 #include <co/co.h>
+#include <co/offload.h>
 #include <co/tls.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct {
     char address[32];
     char request[64];
-    bool resumed, bulk;
+    bool resumed, bulk, idle;
     int connections;
     long long bytes;
     int64_t end;
@@ -96,6 +100,58 @@ static void visit(void *arg)
     (void)atomic_fetch_sub(&running, 1);
 }
 
+/* ---- idle ---- */
+
+static void visit_once(void *arg)
+{
+    struct co_stream *stream = arg;
+
+    if (!shake(stream) || !ask(stream))
+        (void)atomic_fetch_add(&failures, 1);
+    (void)atomic_fetch_sub(&running, 1);
+}
+
+/* A few shake hands at once, so that nobody waits for long. */
+static int open_all(struct co_stream *streams)
+{
+    for (int i = 0; i < job.connections; i++) {
+        int r;
+
+        (void)atomic_fetch_add(&running, 1);
+        r = co_go(visit_once, &streams[i]);
+        while (r == 0 && atomic_load(&running) > (i + 1 < job.connections ? 8 : 0))
+            r = co_sleep(CO_MS / 10);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int wait_for_end(void *arg)
+{
+    (void)arg;
+    printf("ready 1\n");
+    (void)fflush(stdout);
+    while (getchar() != EOF)
+        continue;
+    return 0;
+}
+
+/* Nothing is said at the end: the process takes all with it. */
+static int stay_idle(void)
+{
+    struct co_stream *streams = calloc((size_t)job.connections, sizeof *streams);
+    int r = streams ? open_all(streams) : -ENOMEM;
+
+    if (r == 0 && atomic_load(&failures) > 0)
+        r = -ECONNRESET;
+    if (r == 0)
+        r = co_offload(wait_for_end, NULL, NULL);
+    if (r < 0)
+        fprintf(stderr, "idle: %s\n", co_strerror(r));
+    _exit(r < 0);
+}
+
 static int drive(void *arg)
 {
     struct co_tls_client_conf conf = {.trust_anybody = 1};
@@ -104,6 +160,8 @@ static int drive(void *arg)
 
     if (r < 0)
         return r;
+    if (job.idle)
+        return stay_idle();
     begin = co_now();
     job.end = begin + *(int *)arg * CO_SEC;
     atomic_store(&running, job.connections);
@@ -131,12 +189,14 @@ int main(int argc, char **argv)
     int seconds;
 
     if (argc != 6) {
-        fprintf(stderr, "usage: tls_client PORT full|resumed|bulk CONNECTIONS SECONDS BYTES\n");
+        fprintf(stderr, "usage: tls_client PORT full|resumed|bulk|idle CONNECTIONS SECONDS "
+                        "BYTES\n");
         return 2;
     }
     (void)snprintf(job.address, sizeof job.address, "127.0.0.1:%s", argv[1]);
     job.resumed = strcmp(argv[2], "resumed") == 0;
     job.bulk = strcmp(argv[2], "bulk") == 0;
+    job.idle = strcmp(argv[2], "idle") == 0;
     job.connections = atoi(argv[3]);
     seconds = atoi(argv[4]);
     job.bytes = atoll(argv[5]);

@@ -3,7 +3,10 @@
  * tests/bench/tls_server.c - the server that `tools/bench tls` measures: TLS, and just enough of
  * HTTP on it that nginx can do the same. "GET /n" is answered with n bytes.
  *
- * usage: tls_server PORT THREADS CHAIN KEY
+ *   parked  a coroutine for each connection, which waits in its stream
+ *   when    nobody waits: each request starts a coroutine (co_stream_go_when)
+ *
+ * usage: tls_server PORT THREADS CHAIN KEY parked|when
  */
 #include <co/co.h>
 #include <co/tls.h>
@@ -41,20 +44,45 @@ static int answer(struct co_stream *stream, long long len)
     return r ? -1 : co_stream_flush(stream);
 }
 
-static void on_connection(int fd, void *arg)
+static bool exchange(struct co_stream *stream)
 {
-    struct co_stream stream;
-    long long len;
+    long long len = next_request(stream);
 
-    (void)arg;
+    return len >= 0 && answer(stream, len) == 0;
+}
+
+static void end(struct co_stream *stream)
+{
+    (void)co_stream_close(stream);
+    free(stream);
+}
+
+static void on_request(void *arg, int why)
+{
+    struct co_stream *stream = arg;
+
     CO_DEADLINE(60 * CO_SEC);
-    if (co_tls_accept(server, fd, &stream, NULL) < 0) {
-        (void)co_close(fd);
+    if (why < 0 || !exchange(stream) || co_stream_go_when(stream, on_request, stream) < 0)
+        end(stream);
+}
+
+static void on_connection(int conn, void *arg)
+{
+    const bool *parked = arg;
+    struct co_stream *stream = malloc(sizeof *stream);
+    CO_FD(fd, conn);
+
+    CO_DEADLINE(60 * CO_SEC);
+    if (!stream || co_tls_accept(server, fd, stream, NULL) < 0) {
+        free(stream);
         return;
     }
-    while ((len = next_request(&stream)) >= 0 && answer(&stream, len) == 0)
+    (void)co_fd_take(&fd);
+    if (!*parked && co_stream_go_when(stream, on_request, stream) == 0)
+        return;
+    while (*parked && exchange(stream))
         continue;
-    (void)co_stream_close(&stream);
+    end(stream);
 }
 
 static int serve(void *arg)
@@ -64,27 +92,28 @@ static int serve(void *arg)
     char address[32];
     int r = co_tls_server_new(&conf, &server, &why);
 
-    (void)arg;
     if (r < 0) {
         fprintf(stderr, "%s\n", why.text);
         return r;
     }
     (void)snprintf(address, sizeof address, "127.0.0.1:%s", port_text);
     CO_FD(lfd, co_listen(address));
-    return lfd < 0 ? lfd : co_serve(lfd, on_connection, NULL);
+    return lfd < 0 ? lfd : co_serve(lfd, on_connection, arg);
 }
 
 int main(int argc, char **argv)
 {
     struct co_conf conf;
+    bool parked;
 
-    if (argc != 5) {
-        fprintf(stderr, "usage: tls_server PORT THREADS CHAIN KEY\n");
+    if (argc != 6) {
+        fprintf(stderr, "usage: tls_server PORT THREADS CHAIN KEY parked|when\n");
         return 2;
     }
     co_conf_init(&conf);
     conf.threads = atoi(argv[2]);
     (void)snprintf(port_text, sizeof port_text, "%s", argv[1]);
     cert = (struct co_tls_cert){argv[3], argv[4]};
-    return co_run_with(&conf, serve, NULL) < 0;
+    parked = strcmp(argv[5], "parked") == 0;
+    return co_run_with(&conf, serve, &parked) < 0;
 }
