@@ -48,7 +48,7 @@ void co__clock_go(void)
 static void kick_all(void)
 {
     for (int i = 0; i < co__rt.count; i++)
-        co__worker_kick(&co__rt.workers[i]);
+        (void)co__worker_kick(&co__rt.workers[i]);
 }
 
 void co__clock_advance(int64_t ns)

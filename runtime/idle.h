@@ -12,7 +12,8 @@
  * so at least one of the two sees the other. A worker is in one of these states:
  *
  *   working    -> searching  by co__idle_search, if fewer than half of the workers search
- *   searching  -> working    by co__idle_found; the last one to find something wakes the next
+ *   searching  -> working    by co__idle_found; the last one to find something looks at every
+ *                            queue (seq_cst) and wakes the next if there is more
  *   working, searching -> asleep  by co__idle_sleep; giving up the search is part of the same step
  *   asleep     -> searching  by co__idle_notify or co__idle_wake of somebody else, who has taken
  *                            its bit and counted it;
@@ -58,7 +59,10 @@ bool co__idle_wake(struct co__idle *idle, int worker);
 /* Returns: whether the caller is a searcher now. */
 bool co__idle_search(struct co__idle *idle);
 
-/* Returns: whether the caller was the last searcher, and should call co__idle_notify. */
+/*
+ * Returns: whether the caller was the last searcher, and should call co__idle_notify if there is
+ * more. Orders: seq_cst, before that look.
+ */
 bool co__idle_found(struct co__idle *idle);
 
 /*

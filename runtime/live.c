@@ -23,7 +23,7 @@ void co__live_leave(void)
 {
     /* seq_cst: against the CAS that closes the count; the kick comes after. */
     if (atomic_fetch_sub_explicit(&co__rt.live, 1, memory_order_seq_cst) == 1)
-        co__worker_kick(&co__rt.workers[0]);
+        (void)co__worker_kick(&co__rt.workers[0]);
 }
 
 void co__live_tell(struct co__worker *w)

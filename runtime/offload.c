@@ -17,12 +17,15 @@
  */
 #include "offload.h"
 
+#include "bell.h"
 #include "futex.h"
+#include "linger.h"
 #include "live.h"
 #include "park.h"
 #include "worker.h"
 #include <co/offload.h>
 #include <co/private/chaos.h>
+#include <co/private/clock.h>
 #include <co/private/offload.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -43,7 +46,8 @@ struct server {
     struct server *next; /* among the idle, or the spare ones */
     pthread_t thread;
     bool started;
-    _Atomic uint32_t woken; /* the futex on which it sleeps while idle */
+    struct co__bell bell; /* its word is the futex on which it sleeps while idle */
+    struct co__linger linger;
 };
 
 static struct {
@@ -87,28 +91,39 @@ static void take_out(struct request *request)
 
 /* ---- the threads ---- */
 
-/* Under the latch. What follows a wake-up is under the latch, too. */
+/* Under the latch. Who takes it from the list rings, once. */
 static void go_idle(struct server *self)
 {
-    /* relaxed: published with the list. */
-    atomic_store_explicit(&self->woken, 0, memory_order_relaxed);
     self->next = pool.idle;
     pool.idle = self;
 }
 
-static void sleep_until_woken(struct server *self)
+/* Waits in the kernel; where calls have come at once lately it stays awake for one first. */
+static void sleep_until_rung(struct server *self)
 {
-    /* acquire: pairs with the release in wake, though the latch orders all that matters. */
-    while (atomic_load_explicit(&self->woken, memory_order_acquire) == 0)
-        co__futex_wait(&self->woken, 0, CO_NEVER);
+    int64_t span = co__linger_span(&self->linger);
+    int64_t begun = co__clock_real();
+
+    if (span > 0) {
+        bool rung = co__bell_listen(&self->bell, span);
+
+        co__linger_tried(&self->linger, rung, begun, co__clock_real());
+    }
+    if (co__bell_rest(&self->bell)) {
+        do
+            co__futex_wait(&self->bell.word, CO__BELL_ASLEEP, CO_NEVER);
+        while (!co__bell_is_rung(&self->bell));
+        if (span == 0)
+            co__linger_slept(&self->linger, true, begun, co__clock_real());
+    }
+    (void)co__bell_rise(&self->bell);
 }
 
-/* Nothing of the server is the waker's any more; the word stays, whoever looks at it. */
+/* The word stays, whoever looks at it; all else of the server is not the waker's any more. */
 static void wake(struct server *server)
 {
-    /* release: see sleep_until_woken. */
-    atomic_store_explicit(&server->woken, 1, memory_order_release);
-    co__futex_wake(&server->woken, 1);
+    if (co__bell_ring(&server->bell))
+        co__futex_wake(&server->bell.word, 1);
 }
 
 /* Waits for a request. Returns: false when the pool ends. */
@@ -135,7 +150,7 @@ static bool next(struct server *self, struct request *ret_request)
         }
         if (stopping)
             return false;
-        sleep_until_woken(self);
+        sleep_until_rung(self);
     }
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * poll.c - one private epoll per worker (docs/decisions/0001): sockets are in it edge-triggered,
- * added once and removed once, from any thread. Beside them, level-triggered, are the wake-up
- * descriptor and the libuv loop, which a rescuer skips.
+ * added once and removed once, from any thread. Beside them are the wake-up descriptor, also
+ * edge-triggered, so that nobody has to read it (docs/decisions/0032), and, level-triggered, the
+ * libuv loop. Both are for the owner alone: a rescuer skips the loop, and passes on a wake-up.
  */
 #include "poll.h"
 
@@ -87,7 +88,7 @@ int co__poll_start(struct co__worker *w)
     w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (w->wake_fd < 0)
         return -errno;
-    r = control(w->epoll, EPOLL_CTL_ADD, w->wake_fd, EPOLLIN, DATA_WAKE);
+    r = control(w->epoll, EPOLL_CTL_ADD, w->wake_fd, EPOLLIN | EPOLLET, DATA_WAKE);
     if (r < 0)
         return r;
     return control(w->epoll, EPOLL_CTL_ADD, uv_backend_fd(&w->loop), EPOLLIN, DATA_UV);
@@ -102,14 +103,25 @@ void co__poll_stop(struct co__worker *w)
     w->epoll = w->wake_fd = -1;
 }
 
-void co__worker_kick(const struct co__worker *w)
+/*
+ * Each write is an edge, whatever the counter says. Nobody reads it: it would take centuries to
+ * fill.
+ */
+static void write_wake(const struct co__worker *w)
 {
     static const uint64_t one = 1;
-
-    /* Fails only when the counter is full, and then the worker is woken already. */
     ssize_t n = write(w->wake_fd, &one, sizeof one);
 
     (void)n;
+}
+
+bool co__worker_kick(struct co__worker *w)
+{
+    bool asleep = co__bell_ring(&w->bell);
+
+    if (asleep)
+        write_wake(w);
+    return asleep;
 }
 
 /*
@@ -177,21 +189,26 @@ void co__poll_dispatch(struct co__worker *w, const struct epoll_event *events, i
     for (int i = 0; i < count; i++) {
         uint64_t data = events[i].data.u64;
 
-        if (data == DATA_WAKE) {
-            uint64_t counter;
-            ssize_t n = read(w->wake_fd, &counter, sizeof counter);
-
-            co__stat(w->stats, CO__STAT_EVENTFD_READS);
-            (void)n; /* EAGAIN: read already */
-        } else if (data == DATA_UV) {
+        if (data == DATA_UV)
             uv = true;
-        } else {
+        else if (data != DATA_WAKE) /* which has done what it was for */
             one(data, events[i].events);
-        }
     }
     if (uv)
         co__worker_uv(w);
     co__batch_end(w);
+}
+
+/* What only the owner takes out stays, or comes back, and would end each wait for the epoll. */
+static void leave_to(struct co__worker *victim, uint64_t data)
+{
+    if (data == DATA_WAKE) {
+        /* The edge is gone. The verdict may be out of date, and the owner wait for it. */
+        if (!co__bell_is_rung(&victim->bell))
+            return;
+        write_wake(victim);
+    }
+    co__vigil_noisy(victim);
 }
 
 int co__poll_rescue(struct co__worker *w, struct co__worker *victim)
@@ -204,7 +221,7 @@ int co__poll_rescue(struct co__worker *w, struct co__worker *victim)
     co__batch_begin(w);
     for (int i = 0; i < n; i++) {
         if (events[i].data.u64 >= DATA_UV) {
-            co__vigil_noisy(victim); /* level-triggered: still there for their owner */
+            leave_to(victim, events[i].data.u64);
             continue;
         }
         one(events[i].data.u64, events[i].events);

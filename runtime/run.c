@@ -54,7 +54,7 @@ void co_stop(void)
     /* seq_cst: then the kicks; against "publish the sleep, then look" of the workers. */
     if (atomic_exchange_explicit(&co__rt.stop_asked, 1, memory_order_seq_cst) == 0) {
         for (int i = 0; i < co__rt.count; i++)
-            co__worker_kick(&co__rt.workers[i]);
+            (void)co__worker_kick(&co__rt.workers[i]);
     }
     co__outside_leave();
 }
@@ -121,7 +121,7 @@ bool co__run_last_asleep(void)
 void co__run_finished(void)
 {
     for (int i = 0; i < co__rt.count; i++)
-        co__worker_kick(&co__rt.workers[i]);
+        (void)co__worker_kick(&co__rt.workers[i]);
 }
 
 /* Signals that come closer together are one: a terminal and a parent may both pass it on. */

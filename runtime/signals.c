@@ -56,7 +56,7 @@ static void on_signal(int number)
      * bit is set, whoever set it is about to kick or has done so. */
     if (atomic_fetch_or_explicit(&co__signals_caught, bit(number), memory_order_seq_cst) == 0) {
         for (int i = 0; i < co__rt.count; i++)
-            co__worker_kick(&co__rt.workers[i]);
+            (void)co__worker_kick(&co__rt.workers[i]);
     }
     co__outside_leave();
     errno = saved;

@@ -45,8 +45,6 @@ static struct stat stats[CO_STAT_MAX] = {
     [CO__STAT_WOKEN] = {.name = "woken", .help = "Times a waiting coroutine was made ready."},
     [CO__STAT_EVENTFD_WRITES] = {.name = "eventfd_writes",
                                  .help = "System calls to wake a sleeping worker."},
-    [CO__STAT_EVENTFD_READS] = {.name = "eventfd_reads",
-                                .help = "System calls of workers that were woken so."},
     [CO__STAT_POLLS] = {.name = "polls", .help = "Times the kernel was asked for events."},
     [CO__STAT_WAITS] = {.name = "waits",
                         .help = "Times a thread waited otherwise: on a futex, for a tick."},

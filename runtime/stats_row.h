@@ -22,7 +22,6 @@ enum co__stat_id {
     CO__STAT_PARKED,         /* coroutines that went to wait */
     CO__STAT_WOKEN,          /* coroutines made ready again */
     CO__STAT_EVENTFD_WRITES, /* system calls to wake a sleeping worker */
-    CO__STAT_EVENTFD_READS,  /* system calls of those that were woken so */
     CO__STAT_POLLS,          /* asks to the kernel for events */
     CO__STAT_WAITS,          /* other waits: futex, the watchdog's tick */
     CO__STAT_EPOLL_CTLS,     /* descriptors put into an epoll, changed, taken out */

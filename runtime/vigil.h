@@ -11,7 +11,7 @@
  *
  * Waiting is poll(2) over the epolls, not one epoll inside the other: that would cost the kernel a
  * walk over all sockets of the victim (docs/decisions/0011). poll(2) is level-triggered. So if
- * something in the victim's epoll is for the victim alone (wake-up descriptor, libuv), the keeper
+ * something in the victim's epoll is for the victim alone (its wake-up, libuv), the keeper
  * leaves that epoll out for the rest of the turn and looks every quarter of a millisecond instead.
  */
 #ifndef CO_RUNTIME_VIGIL_H

@@ -95,9 +95,8 @@ void co__notify(void)
     if (target >= 0) {
         struct co__worker *w = co__worker();
 
-        if (w)
+        if (co__worker_kick(&co__rt.workers[target]) && w)
             co__stat(w->stats, CO__STAT_EVENTFD_WRITES);
-        co__worker_kick(&co__rt.workers[target]);
     }
 }
 
@@ -167,8 +166,8 @@ static void ready_pinned(struct co__worker *w, struct co__coro *co)
         return;
     }
     co__injector_push(&home->inbox, co);
-    if (co__idle_wake(&co__rt.idle, home->index))
-        co__worker_kick(home);
+    if (co__idle_wake(&co__rt.idle, home->index) && co__worker_kick(home) && w)
+        co__stat(w->stats, CO__STAT_EVENTFD_WRITES);
 }
 
 void co__ready(struct co__coro *co)
@@ -339,6 +338,12 @@ static void measure_turns(struct co__worker *w)
     w->measured_turn = turn;
 }
 
+static void take_inbox(struct co__worker *w)
+{
+    if (co__injector_size(&w->inbox) > 0)
+        (void)co__injector_take(&w->inbox, &w->local, INJECTED_MAX);
+}
+
 /* Everything that may bring work from outside, without waiting. */
 static void look(struct co__worker *w)
 {
@@ -356,8 +361,7 @@ static void look(struct co__worker *w)
         co__poll_dispatch(w, events, n);
     }
     expire(w);
-    if (co__injector_size(&w->inbox) > 0)
-        (void)co__injector_take(&w->inbox, &w->local, INJECTED_MAX);
+    take_inbox(w);
     if (w->clock - w->uv_ran >= UV_EVERY && uv_loop_alive(&w->loop))
         co__worker_uv(w);
     co__run_check(w);
@@ -600,8 +604,8 @@ static struct co__coro *next(struct co__worker *w)
 /* ---- sleeping ---- */
 
 /*
- * The second look, after the sleep was published: everything that somebody may have brought just
- * before.
+ * The second look, after the sleep or the end of a search was published: everything that somebody
+ * may have brought just before.
  */
 static bool work_anywhere(struct co__worker *w)
 {
@@ -612,7 +616,7 @@ static bool work_anywhere(struct co__worker *w)
     if (!co__rt.conf.stealing)
         return false;
     for (int i = 0; i < co__rt.count; i++) {
-        /* Its own deque is empty. seq_cst: see co__deque_size. */
+        /* seq_cst: see co__deque_size. */
         if (worth(&co__rt.workers[i], WORTH_STEALING))
             return true;
     }
@@ -644,10 +648,36 @@ static void set_state(struct co__worker *w, enum co__worker_state state)
     atomic_store_explicit(&w->state, (int)state, memory_order_relaxed);
 }
 
+/*
+ * Sleeps in the kernel until something happens or somebody rings. Where rings have come at once
+ * lately it stays awake for one first. Returns: the number of events; -1 if it has not slept.
+ */
+static int doze(struct co__worker *w, struct epoll_event *events, int64_t timeout)
+{
+    int64_t span = co__linger_span(&w->linger);
+    bool lingers = span > 0 && span < timeout;
+    int64_t begun = co__clock_real();
+    bool rung;
+    int n = -1;
+
+    if (lingers) {
+        rung = co__bell_listen(&w->bell, span);
+        co__linger_tried(&w->linger, rung, begun, co__clock_real());
+    }
+    if (co__bell_rest(&w->bell)) {
+        CO__TRACE(w, sleep, 0, timeout);
+        n = co__vigil_wait(w, events, timeout);
+        CO__TRACE(w, awake, 0, n);
+    }
+    rung = co__bell_rise(&w->bell);
+    if (n >= 0 && !lingers)
+        co__linger_slept(&w->linger, rung, begun, co__clock_real());
+    return n;
+}
+
 static void nap(struct co__worker *w)
 {
     struct epoll_event events[CO__POLL_BATCH];
-    int64_t timeout;
     bool finished;
     int n;
 
@@ -665,27 +695,27 @@ static void nap(struct co__worker *w)
     /* relaxed: for the watchdog, to see who sleeps for long. */
     atomic_store_explicit(&w->naps, atomic_load_explicit(&w->naps, memory_order_relaxed) + 1,
                           memory_order_relaxed);
-    timeout = sleep_time(w);
-    CO__TRACE(w, sleep, 0, timeout);
-    n = co__vigil_wait(w, events, timeout);
-    CO__TRACE(w, awake, 0, n);
+    n = doze(w, events, sleep_time(w));
     if (n == 0)
         co__heap_trim(&w->timers);
     set_state(w, CO__RUNNING);
     w->searching = co__idle_leave(&co__rt.idle, w->index, false);
-    (void)co__worker_clock(w);
-    (void)co__lookout(w->clock);
     w->countdown = INTERVAL;
-    if (n > 0)
-        co__poll_dispatch(w, events, n);
-    expire(w);
-    if (co__injector_size(&w->inbox) > 0)
-        (void)co__injector_take(&w->inbox, &w->local, INJECTED_MAX);
+    if (n < 0) {
+        look(w); /* whose epoll would wait for ever while others ring before it sleeps */
+    } else {
+        (void)co__worker_clock(w);
+        if (n > 0)
+            co__poll_dispatch(w, events, n);
+        expire(w);
+        take_inbox(w);
+        co__run_check(w);
+    }
+    (void)co__lookout(w->clock);
     if (w->keeps) {
         (void)rescue(w);
         co__vigil_end(w);
     }
-    co__run_check(w);
     if (!w->searching)
         co__stacks_tend(w->clock);
 }
@@ -709,7 +739,8 @@ void co__worker_main(struct co__worker *w)
         }
         if (w->searching) {
             w->searching = false;
-            if (co__idle_found(&co__rt.idle))
+            /* Who brought work while this one searched has woken nobody. */
+            if (co__idle_found(&co__rt.idle) && work_anywhere(w))
                 co__notify();
         }
         run(w, co);

@@ -5,10 +5,12 @@
 #ifndef CO_RUNTIME_WORKER_H
 #define CO_RUNTIME_WORKER_H
 
+#include "bell.h"
 #include "coro.h"
 #include "deque.h"
 #include "idle.h"
 #include "injector.h"
+#include "linger.h"
 #include "stats_row.h"
 #include <co/conf.h>
 #include <pthread.h>
@@ -53,8 +55,10 @@ struct co__worker {
     pthread_t thread;
     pid_t tid;
     struct co__queue local; /* pinned here and ready; the owner's alone */
+    struct co__linger linger;
 
     /* Everybody's. */
+    _Alignas(CO__CACHE_LINE) struct co__bell bell;
     _Alignas(CO__CACHE_LINE) _Atomic(struct co__coro *) lifo;
     struct co__deque deque;
     struct co__injector inbox; /* coroutines pinned to this worker */
@@ -130,8 +134,12 @@ void co__worker_uv(struct co__worker *w);
 /* Wakes one sleeper, if work was published that nobody looks for. Threads: any. */
 void co__notify(void);
 
-/* Writes to a worker's wake-up descriptor. Threads: any, and signal handlers. */
-void co__worker_kick(const struct co__worker *w);
+/*
+ * Rings a worker's bell, and if it sleeps, writes to its wake-up descriptor: its sleep ends, or the
+ * next one does not begin. Returns: whether it took a system call. Threads: any, and signal
+ * handlers.
+ */
+bool co__worker_kick(struct co__worker *w);
 
 /* Whether a worker is stuck: others serve it until its turn counter moves. Threads: any. */
 static inline bool co__is_stuck(const struct co__worker *w)

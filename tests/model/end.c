@@ -72,10 +72,12 @@ void co__futex_wake(const void *word, int count)
     (void)count;
 }
 
-void co__worker_kick(const struct co__worker *w)
+/* As if it slept; bell.c is about when it does not. */
+bool co__worker_kick(struct co__worker *w)
 {
     MODEL_CHECK(gone == 0);
     model_gate_post(w->index);
+    return true;
 }
 
 static void notify(void)
@@ -83,7 +85,7 @@ static void notify(void)
     int target = co__idle_notify(&co__rt.idle);
 
     if (target >= 0)
-        co__worker_kick(&workers[target]);
+        (void)co__worker_kick(&workers[target]);
 }
 
 /* ---- a plain thread ---- */
@@ -137,7 +139,7 @@ static void found(struct co__worker *w)
     if (!w->searching)
         return;
     w->searching = false;
-    if (co__idle_found(&co__rt.idle))
+    if (co__idle_found(&co__rt.idle) && co__injector_size(&co__rt.injector) > 0)
         notify();
 }
 
@@ -164,7 +166,7 @@ static void work(struct co__worker *w)
         co__live_tell(w);
         if (co__idle_sleep(&co__rt.idle, w->index, w->searching, last_asleep)) {
             for (int i = 0; i < worker_count; i++)
-                co__worker_kick(&workers[i]);
+                (void)co__worker_kick(&workers[i]);
         }
         w->searching = false;
         if (co__injector_size(&co__rt.injector) > 0) {

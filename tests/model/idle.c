@@ -218,7 +218,7 @@ static void work(int me)
         if (co) {
             if (searching) {
                 searching = false;
-                if (co__idle_found(&idle))
+                if (co__idle_found(&idle) && work_anywhere())
                     notify();
             }
             run(me, co);

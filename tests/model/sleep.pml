@@ -7,12 +7,12 @@
  * an atomic step here. The counts are read without it: a step of its own. A worker is
  *
  *   working    -> searching  if fewer than half of the workers search
- *   searching  -> working    when it found something; the last one wakes the next sleeper
+ *   searching  -> working    when it found something; the last one looks at every queue and wakes
+ *              the next sleeper if there is more
  *   any        -> asleep     giving up the search in the same step; then it looks at every queue
  *              again
- *   asleep     -> searching  by a notifier, who took its bit, counted it and then writes its
- *              eventfd; or by
- *                            itself, if the second look found work
+ *   asleep     -> searching  by a notifier, who took its bit, counted it and then rings its bell;
+ *              or by itself, if the second look found work
  *   asleep     -> working    by itself, after an event of its own epoll
  *
  * NP producers each publish a short piece of work and look at the counts; the first also publishes
@@ -29,7 +29,9 @@
  * Not covered: memory orders (all accesses are seq_cst; idle.cpp runs idle.c itself under C11),
  * time.
  *
- * Compile-time parameters: N workers (2 or 3), NP producers, DOG, and one of the mutants below.
+ * Compile-time parameters: N workers (2 or 3), NP producers, DOG, LATE (the mark stays after the
+ * long piece, until the watchdog looks again: so a worker that is marked may sleep, and who serves
+ * it finds its wake-up in its epoll), and one of the mutants below.
  */
 #ifndef N
 #define N 2
@@ -43,10 +45,15 @@
 #define SHORTS NP
 #endif
 
+#define AWAKE 0
+#define ASLEEP 1
+#define RUNG 2
+
 short searchers = 0;
 short sleepers = 0;
 bool asleep[N];   /* the bits */
-bool eventfd[N];
+byte bell[N];     /* AWAKE, ASLEEP or RUNG: runtime/bell.c */
+bool eventfd[N];  /* an edge: gone when somebody has taken it out of the epoll */
 byte work = 0;    /* short pieces in a queue that all workers look at */
 byte hogs = 0;    /* long ones, in another */
 bool io[N];       /* an event waits in this worker's epoll */
@@ -132,7 +139,12 @@ inline notify()
         if
         :: id < N ->
             wake_dog(before);
-            eventfd[id] = 1
+            atomic { told = (bell[id] == ASLEEP); bell[id] = RUNG };
+            if
+            :: told -> eventfd[id] = 1
+            :: else
+            fi;
+            told = 0
         :: else
         fi;
         id = 0;
@@ -169,6 +181,12 @@ inline leave(found)
     before = 0
 }
 
+#ifdef CHAIN_LOOKS_AT_ONE_QUEUE
+#define MORE (hogs > 0)
+#else
+#define MORE (work > 0 || hogs > 0)
+#endif
+
 /* What a worker does when it has found something: co__idle_found and the chain. */
 inline found_work()
 {
@@ -177,7 +195,7 @@ inline found_work()
         atomic { searchers--; searching = 0; last = (searchers == 0) };
 #ifndef NO_CHAIN
         if
-        :: last -> notify()
+        :: last && MORE -> notify()
         :: else
         fi;
 #endif
@@ -215,8 +233,34 @@ inline vigil_begin()
 #ifdef KEEPER_DOES_NOT_WAIT
 #define WATCHED_EVENT false
 #else
+#ifdef LATE
+#define WATCHED_EVENT (keeps && (io[0] || eventfd[0]))
+#else
 #define WATCHED_EVENT (keeps && io[0])
 #endif
+#endif
+
+/*
+ * leave_to in runtime/poll.c: the edge is for the worker that is held for stuck, which may sleep by
+ * now.
+ */
+inline pass_on()
+{
+#ifdef LATE
+    if
+    :: atomic { me != 0 && stuck[0] && eventfd[0] -> eventfd[0] = 0 };
+#ifndef SWALLOWS_A_WAKE_UP
+        if
+        :: bell[0] == RUNG -> eventfd[0] = 1
+        :: else
+        fi
+#endif
+    :: !(me != 0 && stuck[0] && eventfd[0])
+    fi
+#else
+    skip
+#endif
+}
 
 /* After the sleep: the rescue, then co__vigil_end. */
 inline vigil_end()
@@ -227,6 +271,7 @@ inline vigil_end()
         :: atomic { RESCUABLE(0) -> io[0] = 0 } -> rescued = 1
         :: !(RESCUABLE(0))
         fi;
+        pass_on();
 #ifndef KEEPER_FOR_EVER
         keeper = 0;
 #endif
@@ -237,7 +282,7 @@ inline vigil_end()
 
 proctype worker(byte me)
 {
-    bool searching = 0, last = 0, keeps = 0, rescued = 0;
+    bool searching = 0, last = 0, keeps = 0, rescued = 0, told = 0;
     byte id = 0;
     short before = 0;
 
@@ -256,7 +301,11 @@ again:
         found_work();
         hogged[me] = 1;
         (done == SHORTS);
+#ifdef LATE
+        hogged[me] = 0;
+#else
         atomic { hogged[me] = 0; stuck[me] = 0 };
+#endif
         hogs_done++;
         goto again
     :: hogs == 0
@@ -266,7 +315,8 @@ again:
         if
         :: atomic { RESCUABLE(0) -> io[0] = 0 } -> found_work(); done++; goto again
         :: !(RESCUABLE(0))
-        fi
+        fi;
+        pass_on()
     :: else ->
         if
         :: 2 * searchers < N ->
@@ -318,11 +368,29 @@ again:
     :: else
     fi;
 #endif
-    vigil_begin();
+#ifdef RESTS_OVER_A_RING
+    told = (bell[me] != RUNG);
+    bell[me] = ASLEEP;
+#else
+    atomic {
+        told = (bell[me] != RUNG);
+        if
+        :: told -> bell[me] = ASLEEP
+        :: else
+        fi
+    };
+#endif
+    if
+    :: told ->
+        vigil_begin();
 end:
-    (eventfd[me] || io[me] || WATCHED_EVENT);
+        (eventfd[me] || io[me] || WATCHED_EVENT);
+        eventfd[me] = 0
+    :: else
+    fi;
+    told = 0;
+    bell[me] = AWAKE;
     leave(0);
-    eventfd[me] = 0;
     vigil_end();
     if
     :: rescued -> rescued = 0; found_work(); done++
@@ -335,6 +403,7 @@ proctype producer(byte k)
 {
     byte id = 0;
     short before = 0;
+    bool told = 0;
 
     if
     :: k == 0 ->
@@ -363,7 +432,7 @@ proctype watchdog()
 {
     byte id = 0;
     short before = 0;
-    bool awake = 0;
+    bool awake = 0, told = 0;
 
 again:
 #ifdef DOZE_AFTER_LOOK
@@ -385,6 +454,9 @@ end2:
         /* Ticks, for ever while anybody is awake; those that would change nothing are left out. */
         if
         :: atomic { hogged[0] && !stuck[0] -> stuck[0] = 1 }
+#ifdef LATE
+        :: atomic { !hogged[0] && stuck[0] -> stuck[0] = 0 }
+#endif
 #ifndef DOG_ONLY_MARKS
         :: stuck[0] && keeper == 0 && searchers == 0 && sleepers > 0 -> notify()
 #endif

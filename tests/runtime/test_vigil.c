@@ -116,6 +116,7 @@ Test(vigil, events_of_a_stuck_worker_arrive_elsewhere_once_each)
 
 static int make_noise(void *arg)
 {
+    const uint64_t one = 1;
     struct co__worker *w = here();
     struct co__worker *other = &co__rt.workers[1 - w->index];
     int64_t begun = co_now();
@@ -124,7 +125,8 @@ static int make_noise(void *arg)
     (void)arg;
     co__poll_deliver_to(deliver);
     open_line(&lines[0], w->index);
-    co__worker_kick(w); /* from now on its epoll is ready without end */
+    CHECK(!co__worker_kick(w)); /* which it would see before its next sleep */
+    CHECK(write(w->wake_fd, &one, sizeof one) == sizeof one); /* its epoll is ready without end */
     write_while_computing(&lines[0], 50);
     CHECK(atomic_load(&lines[0].at_home) == 0);
     CHECK(atomic_load(&w->noisy) == atomic_load(&w->stuck));
