@@ -122,11 +122,17 @@ static size_t fake_short(size_t len)
     return CO__CHAOS(CO__CHAOS_SHORT) ? (len + 1) / 2 : len;
 }
 
+/* What follows the first bytes of a buffer. It may be NULL if it has none. */
+static char *after(const void *buf, size_t done)
+{
+    return buf ? (char *)(uintptr_t)buf + done : NULL;
+}
+
 /* One system call. Returns: bytes moved; -EINTR; another negative errno. */
 static int move(const struct co__filecall *call, size_t done, bool writes)
 {
     size_t len = fake_short(call->len - done);
-    uv_buf_t buf = uv_buf_init((char *)call->buf + done, (unsigned)len);
+    uv_buf_t buf = uv_buf_init(after(call->buf, done), (unsigned)len);
     int64_t offset = call->offset + (int64_t)done;
     uv_fs_t req;
     int n;
@@ -291,7 +297,7 @@ ssize_t co_file_read(int fd, void *buf, size_t len, int64_t offset)
     if (len > 0 && done == len)
         return (ssize_t)done;
     do {
-        call.buf = (char *)buf + done;
+        call.buf = after(buf, done);
         call.len = piece_of(len - done);
         call.offset = offset + (int64_t)done;
         n = co__filecall_offload(co__filecall_read, &call);
@@ -311,7 +317,7 @@ ssize_t co_file_write(int fd, const void *buf, size_t len, int64_t offset)
     if (!in_range(len, offset))
         return -EINVAL;
     do {
-        call.buf = (char *)(uintptr_t)buf + done; /* which is only read */
+        call.buf = after(buf, done);
         call.len = piece_of(len - done);
         call.offset = offset + (int64_t)done;
         r = co__filecall_offload(co__filecall_write, &call);

@@ -170,14 +170,14 @@ int co_stream_skip(struct co_stream *stream, size_t n)
 /* How far the delimiter reaches within what is buffered and `max`; 0: it is not there. */
 static size_t find(const struct co_stream *stream, struct iovec delim, size_t max, size_t from)
 {
-    const char *text = stream->in.mem + stream->in.start;
     size_t len = co_stream_buffered(stream);
-    const char *found;
+    const char *text, *found;
 
     if (len > max)
         len = max;
     if (from >= len)
         return 0;
+    text = stream->in.mem + stream->in.start;
     found = memmem(text + from, len - from, delim.iov_base, delim.iov_len);
     return found ? (size_t)(found - text) + delim.iov_len : 0;
 }

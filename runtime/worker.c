@@ -246,8 +246,8 @@ __attribute__((no_sanitize("thread"))) static void foresee(const struct co__work
     if (!co)
         return;
     __builtin_prefetch(co->object, 1);
-    stack = co->context.saved;
-    for (int i = 0; i < STACK_LINES; i++)
+    stack = co->context.saved; /* NULL: it has not begun */
+    for (int i = 0; stack && i < STACK_LINES; i++)
         __builtin_prefetch(stack + (ptrdiff_t)i * FETCHED, 1);
     co = co__deque_peek(&w->deque, 1);
     if (!co)
