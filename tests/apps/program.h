@@ -133,23 +133,46 @@ static inline int await_exit(struct program *child)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* Runs a program to its end. Returns its exit status, and what it wrote. */
+/*
+ * Takes out what the runtime has reported of turns that took long: the machine may have stood still
+ * meanwhile.
+ */
+static inline void drop_reports(char *text)
+{
+    static const char head[] = "corvid: coroutine ";
+
+    for (char *report; (report = strstr(text, head)) != NULL;) {
+        char *end = strchr(report, '\n');
+
+        while (end && end[1] == ' ') /* its backtrace */
+            end = strchr(end + 1, '\n');
+        if (!end) {
+            *report = '\0';
+            return;
+        }
+        memmove(report, end + 1, strlen(end + 1) + 1);
+    }
+}
+
+/* Runs a program to its end. Returns its exit status, and what it wrote, without such reports. */
 static inline int run_program(const char *path, const char *const *args, char *out, char *err)
 {
     struct program child = launch(path, args);
 
     read_text(child.err, err, TEXT_MAX, true); /* short texts: the pipes hold them */
     read_text(child.out, out, TEXT_MAX, true);
+    drop_reports(err);
     return await_exit(&child);
 }
 
 /* Starts httpd on a free port with further arguments (NULL: none), and waits until it listens. */
 static inline struct program launch_httpd(const char *const *more)
 {
-    const char *args[ARGS_MAX] = {"--set", "http.listen=127.0.0.1:0", "--set", "runtime.threads=2"};
+    const char *args[ARGS_MAX] = {"--set", "http.listen=127.0.0.1:0", "--set", "runtime.threads=2",
+                                  "--set", "runtime.stall_report=0"}; /* as above */
     struct program child;
     char line[512];
-    int n = 4;
+    int n = 6;
 
     for (; more != NULL && *more != NULL; more++)
         args[n++] = *more;
@@ -239,6 +262,8 @@ static inline void receive(int fd, struct answer *answer)
     while (!complete(answer)) {
         ssize_t n = recv(fd, answer->text + answer->len, sizeof answer->text - 1 - answer->len, 0);
 
+        if (n < 0 && errno == EINTR)
+            continue;
         if (n <= 0) {
             answer->error = n < 0 ? -errno : 0;
             return;
@@ -256,6 +281,8 @@ static inline int transmit(int fd, const char *text)
     while (len > 0) {
         ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
 
+        if (n < 0 && errno == EINTR)
+            continue;
         if (n < 0)
             return -errno;
         text += n;

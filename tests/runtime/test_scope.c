@@ -215,8 +215,11 @@ static void say_goodbye(void *arg)
     (void)arg;
     CHECK(co_sleep(CO_NEVER) == -ECANCELED);
     {
-        CO_GRACE(50 * CO_MS);
+        CO_GRACE(20 * CO_SEC);
         CHECK(co_sleep(5 * CO_MS) == 0);
+    }
+    {
+        CO_GRACE(50 * CO_MS);
         begun = co_now();
         CHECK(co_sleep(CO_NEVER) == -ETIMEDOUT); /* but not for ever */
         CHECK(co_now() - begun < 20 * CO_SEC);
@@ -245,9 +248,10 @@ Test(scope, grace_lets_the_cancelled_say_good_bye_for_a_bounded_time)
 static void stay_in_grace(void *arg)
 {
     (void)arg;
-    CO_GRACE(400 * CO_MS);
+    CO_GRACE(20 * CO_SEC);
     atomic_fetch_add(&count, 1);
     CHECK(co_sleep(200 * CO_MS) == 0); /* cancelled in its midst */
+    CO_GRACE(20 * CO_MS);
     CHECK(co_sleep(CO_SEC) == -ETIMEDOUT);
 }
 

@@ -110,7 +110,9 @@ static int answer_post(void *arg)
             (void)check_message(post, &messages[i], each[i].len);
         if (n > 0)
             n = send_datagrams(post->answers, dice(&chance) % 2 == 0, each, n);
-    } while (n >= 0 || n == -EBUSY); /* busy: somebody looks whether we are in there */
+        if (n == -EBUSY) /* somebody looks whether we are in there */
+            (void)co_yield();
+    } while (n >= 0 || n == -EBUSY);
     if (n != -ECANCELED || !(atomic_load(&post->told) || co_check() == -ECANCELED))
         fail("answering datagrams", n, post->answers);
     return 0;
@@ -253,7 +255,9 @@ static int wait_for_all(void *arg)
         atomic_fetch_add(&torture_counts.waits, 1);
         if (r > 0)
             take_loans(loans, waits);
-    } while (r > 0 || r == -EBUSY); /* busy: somebody looks whether we are in there */
+        if (r == -EBUSY) /* somebody looks whether we are in there */
+            (void)co_yield();
+    } while (r > 0 || r == -EBUSY);
     if (r != -ECANCELED || !(atomic_load(&loans->told) || co_check() == -ECANCELED))
         fail("waiting for many", r, loans->count);
     return 0;

@@ -108,6 +108,8 @@ static inline void hear(struct heard *h, int fd, const char *what)
            (what == NULL || strstr(h->text, what) == NULL)) {
         ssize_t n = recv(fd, h->text + h->len, sizeof h->text - 1 - h->len, 0);
 
+        if (n < 0 && errno == EINTR)
+            continue;
         if (n <= 0)
             h->end = n == 0 ? 1 : -1;
         else
