@@ -11,6 +11,7 @@
 #include "netio/world.h"
 #include <limits.h>
 #include <netdb.h>
+#include <sys/epoll.h>
 
 TestSuite(faults, .timeout = 60);
 
@@ -100,6 +101,14 @@ static void warm_up(void)
     (void)run_once(NULL, 0, false);
 }
 
+/* Kernels before 5.11 and valgrind 3.19: the runtime does without. */
+static bool lacks_epoll_pwait2(void)
+{
+    struct epoll_event event;
+
+    return epoll_pwait2(-1, &event, 1, NULL, NULL) < 0 && errno == ENOSYS;
+}
+
 static void try_each(const struct trial *trials, size_t count, bool seen)
 {
     warm_up();
@@ -107,6 +116,8 @@ static void try_each(const struct trial *trials, size_t count, bool seen)
         int64_t mapped = faults_mapped();
         int n = 1;
 
+        if (trials[i].call == FAULTS_EPOLL_PWAIT && lacks_epoll_pwait2())
+            continue;
         for (int idle = 0; idle < 5 && n == 1; idle++) { /* some a run may do without */
             while (run_once(&trials[i], n, seen) > 0)
                 n++;
@@ -334,6 +345,9 @@ static int read_wrongly(void *arg)
 
 Test(faults, bytes_are_still_there_after_a_read_into_a_wrong_buffer)
 {
+#ifdef CO_TEST_VALGRIND
+    cr_skip_test("valgrind reports the buffer, as it should");
+#endif
     run_on(1, read_wrongly, NULL);
 }
 
