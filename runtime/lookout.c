@@ -72,7 +72,9 @@ static bool waits_for_cpu(const struct co__worker *w)
     ssize_t n;
     int fd;
 
-    (void)snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)w->tid);
+    /* relaxed: see co__worker_main. */
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d/stat",
+                   (int)atomic_load_explicit(&w->tid, memory_order_relaxed));
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;

@@ -722,7 +722,8 @@ static void nap(struct co__worker *w)
 
 void co__worker_main(struct co__worker *w)
 {
-    w->tid = gettid();
+    /* relaxed: for the watchdog alone, which may look before the thread has begun. */
+    atomic_store_explicit(&w->tid, gettid(), memory_order_relaxed);
     co__worker_set(w);
     co__context_thread(&w->context);
     set_state(w, CO__RUNNING);
