@@ -19,13 +19,14 @@
 #include "slot.h"
 #include <co/park.h>
 #include <co/private/chaos.h>
+#include <co/private/run.h>
 #include <co/scope.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PIECES_MAX = 64 };
+enum { PIECES_MAX = 64, MUCH = 8192 };
 
 static bool nothing_new(const struct co__source *source)
 {
@@ -97,6 +98,8 @@ static ssize_t receive_now(struct co__slot *slot, void *buf, size_t cap, bool *r
         r = n < 0 ? -errno : 0;
     } while (r == -EINTR);
     if (n > 0) {
+        if (n >= MUCH)
+            co__spend((size_t)n);
         __atomic_store_n(&slot->heard, 1, __ATOMIC_RELAXED /* see slot.h */);
         all = (size_t)n < cap && slot->kind == CO__SLOT_TCP;
         slot->left = all ? CO__SLOT_DRAINED : CO__SLOT_UNKNOWN;
@@ -306,6 +309,8 @@ static ssize_t send_some(struct co__slot *slot, const struct msghdr *msg)
     /* Not all is sent, so there is a piece. NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage) */
     len = fake_short(slot, msg->msg_iov->iov_len);
     n = put(slot, msg, len);
+    if (n >= MUCH)
+        co__spend((size_t)n);
     if (n >= 0)
         return n;
     r = -errno;

@@ -30,6 +30,7 @@
 
 enum {
     BUDGET = 128,       /* calls a coroutine may make before it yields */
+    PRICE_SHIFT = 13,   /* 8 KiB moved cost as much as a call: each takes a microsecond or two */
     LIFO_RUN = 3,       /* an eagerly used LIFO slot starves the deque */
     INTERVAL = 61,      /* turns between two looks outside, at most */
     POLL_INTERVAL = 8,  /* looks between two at the epoll, at most */
@@ -192,6 +193,14 @@ void co__ready(struct co__coro *co)
         if (co)
             push(w, co);
     }
+}
+
+void co__spend(size_t bytes)
+{
+    struct co__worker *w = co__worker();
+
+    if (w)
+        w->budget -= (int)(bytes >> PRICE_SHIFT < BUDGET ? bytes >> PRICE_SHIFT : BUDGET);
 }
 
 void co__batch_begin(struct co__worker *w)

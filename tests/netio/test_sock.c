@@ -63,6 +63,48 @@ Test(sock, receives_exactly_so_many_unless_the_stream_ends)
     run_on(3, receive_all, NULL);
 }
 
+/* ---- yielding ---- */
+
+enum { PIECE = 32768, PIECES_MAX = 1 + 128 / (1 + PIECE / 8192) };
+
+static void count_up(void *arg)
+{
+    (void)arg;
+    atomic_store(&count, 1);
+}
+
+/* Moves pieces that never have to be waited for, until somebody else has run. */
+static int move_much(void *arg)
+{
+    static char bytes[PIECE];
+    struct pair pair = make_pair();
+    int pieces = 0;
+
+    atomic_store(&count, 0);
+    start(count_up, NULL);
+    for (; atomic_load(&count) == 0; pieces++) {
+        if (*(bool *)arg) {
+            CHECK(co_send(pair.ours, bytes, PIECE) == PIECE);
+            CHECK(recv(pair.plain, bytes, PIECE, MSG_WAITALL) == PIECE);
+        } else {
+            CHECK(send(pair.plain, bytes, PIECE, MSG_NOSIGNAL) == PIECE);
+            CHECK(co_recvn(pair.ours, bytes, PIECE) == PIECE);
+        }
+    }
+    CHECK(pieces <= PIECES_MAX);
+    close_pair(&pair);
+    return 0;
+}
+
+Test(sock, who_sends_or_receives_much_without_waiting_keeps_nobody_waiting_for_long)
+{
+    bool sends = true;
+
+    run_on(1, move_much, &sends);
+    sends = false;
+    run_on(1, move_much, &sends);
+}
+
 /* ---- deadlines ---- */
 
 static void drip(void *arg)

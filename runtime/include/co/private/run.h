@@ -12,4 +12,11 @@
  */
 bool co__run_draining(void);
 
+/*
+ * Has the running coroutine pay for `bytes` that a call has moved at once, so that whoever moves
+ * much yields after about as much time as whoever makes many small calls.
+ * Suspends: never; the next co_check may. Threads: any.
+ */
+void co__spend(size_t bytes);
+
 #endif
