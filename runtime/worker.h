@@ -53,7 +53,7 @@ struct co__worker {
     int wake_fd;
     uv_loop_t loop;
     pthread_t thread;
-    _Atomic pid_t tid; /* 0: the thread has not begun */
+    _Atomic pid_t tid;      /* 0: the thread has not begun */
     struct co__queue local; /* pinned here and ready; the owner's alone */
     struct co__linger linger;
 
