@@ -44,6 +44,7 @@ static __attribute__((noinline)) int dig(int depth)
     volatile char hole[4096];
 
     hole[0] = hole[sizeof hole - 1] = 1;
+    __asm__ volatile("" : : "r"(hole) : "memory"); /* or clang would keep two bytes of it */
     return depth == 0 ? 0 : dig(depth - 1) + hole[0];
 }
 
