@@ -67,14 +67,16 @@ static bool keeps_waiting(const struct sight *sight, int64_t now, int64_t cpu)
  */
 static bool waits_for_cpu(const struct co__worker *w)
 {
+    /* relaxed: see co__worker_main. */
+    pid_t tid = atomic_load_explicit(&w->tid, memory_order_relaxed);
     char path[64], text[128];
     char *name_end;
     ssize_t n;
     int fd;
 
-    /* relaxed: see co__worker_main. */
-    (void)snprintf(path, sizeof path, "/proc/self/task/%d/stat",
-                   (int)atomic_load_explicit(&w->tid, memory_order_relaxed));
+    if (tid == 0)
+        return true; /* it waits to begin */
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)tid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;

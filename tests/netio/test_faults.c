@@ -578,6 +578,29 @@ Test(faults, starts_are_refused_when_there_is_no_memory_for_more_timers)
     (void)run_conf(&conf, start_crowd, NULL);
 }
 
+static int sleep_and_count_stalls(void *arg)
+{
+    CHECK(co_sleep(CO_SEC) == 0);
+    *(int64_t *)arg = stat_of("stalls");
+    return 0;
+}
+
+/* It was, and the watchdog looked for a thread before it had said which it was. */
+Test(faults, a_worker_that_begins_late_is_not_reported_as_stuck)
+{
+    struct co_conf conf = settings(2);
+    int64_t stalls = 1;
+
+    conf.stall_report = 100 * CO_MS;
+    for (int i = 0; i < 5 && stalls > 0; i++) { /* the machine may stand still, but not always */
+        faults_arm(
+            &(struct faults_plan){.call = FAULTS_THREAD, .nth = 1, .times = 2, .how = FAULTS_LATE});
+        cr_assert_eq(run_conf(&conf, sleep_and_count_stalls, &stalls), 0);
+        cr_assert_eq(faults_disarm(), 2);
+    }
+    cr_assert_eq(stalls, 0);
+}
+
 static int never(void *arg)
 {
     atomic_fetch_add((_Atomic int *)arg, 1);

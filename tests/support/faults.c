@@ -568,11 +568,34 @@ WRAP(void, free, void *block)
 
 /* ---- libraries ---- */
 
+struct late {
+    void *(*fn)(void *);
+    void *arg;
+};
+
+static void *begin_late(void *arg)
+{
+    const struct timespec span = {.tv_nsec = 500000000};
+    struct late late = *(struct late *)arg;
+
+    __real_free(arg);
+    (void)nanosleep(&span, NULL);
+    return late.fn(late.arg);
+}
+
 WRAP(int, pthread_create, pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
      void *arg)
 {
     int how = count(FAULTS_THREAD, -1);
 
+    if (how == FAULTS_LATE) {
+        struct late *late = __real_malloc(sizeof *late);
+
+        if (!late)
+            return ENOMEM;
+        *late = (struct late){fn, arg};
+        return __real_pthread_create(thread, attr, begin_late, late);
+    }
     return how ? how : __real_pthread_create(thread, attr, fn, arg);
 }
 

@@ -69,6 +69,7 @@ enum faults_call {
  * How a call fails: an errno, or
  * SHORT  the call is made for one byte, or one datagram
  * LATE   added to an errno: the call is made, and then the error is told
+ *        alone, for pthread_create(3): the thread begins half a second later
  * EMPTY  poll(2) finds nothing
  */
 enum { FAULTS_SHORT = 1 << 20, FAULTS_EMPTY = 1 << 21, FAULTS_LATE = 1 << 22 };
