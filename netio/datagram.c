@@ -49,13 +49,6 @@ static int set_up(int fd, int family, const struct co_datagram_opts *opts)
     return opts->mode && fchmod(fd, opts->mode) < 0 ? -errno : 0;
 }
 
-static int bind_to(int fd, const struct co_addr *addr)
-{
-    if (addr->any.sa_family == AF_UNIX)
-        return co__local_bind(fd, addr);
-    return bind(fd, &addr->any, addr->len) < 0 ? -errno : 0;
-}
-
 /* Either address may be NULL; a unix socket that is not bound gets a name. */
 static int open_socket(const struct co_datagram_opts *opts, const struct co_addr *local,
                        const struct co_addr *peer)
@@ -72,7 +65,7 @@ static int open_socket(const struct co_datagram_opts *opts, const struct co_addr
     if (!local && family == AF_UNIX)
         local = &any_name;
     if (r == 0 && local)
-        r = bind_to(fd, local);
+        r = co__socket_bind(fd, local);
     if (r == 0 && peer)
         r = co__socket_aim(fd, &peer->any, peer->len);
     if (r == 0)

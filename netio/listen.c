@@ -51,10 +51,8 @@ static int bind_and_listen(int fd, const struct co_addr *addr, const struct co_l
 
     if (r == 0)
         r = family == AF_UNIX ? set_up_local(fd, opts) : set_up_ip(fd, family, opts);
-    if (r == 0 && family == AF_UNIX)
-        r = co__local_bind(fd, addr);
-    else if (r == 0)
-        r = bind(fd, &addr->any, addr->len) < 0 ? -errno : 0;
+    if (r == 0)
+        r = co__socket_bind(fd, addr);
     if (r < 0)
         return r;
     return listen(fd, opts->backlog > 0 ? opts->backlog : BACKLOG) < 0 ? -errno : 0;

@@ -113,11 +113,12 @@ static int lock_folder(const char *path)
     return -1;
 }
 
-int co__local_bind(int fd, const struct co_addr *addr)
+int co__socket_bind(int fd, const struct co_addr *addr)
 {
     const char *path = addr->local.sun_path;
     /* An abstract name leaves no file, and one that the system chooses is nobody's yet. */
-    bool named = addr->len > sizeof(sa_family_t) && path[0] != '\0';
+    bool named =
+        addr->any.sa_family == AF_UNIX && addr->len > sizeof(sa_family_t) && path[0] != '\0';
     int lock = named ? lock_folder(path) : -1;
     int r = named ? remove_stale(path) : 0;
 

@@ -26,9 +26,9 @@ int co__socket_local(int fd, struct co_addr *ret_addr);
 int co__socket_peer(int fd, struct co_addr *ret_addr);
 
 /*
- * bind(2) for a unix socket; a file that nobody listens on any more is removed before, see local.c.
+ * bind(2); of a unix socket a file that nobody listens on any more is removed before, see local.c.
  * Returns: 0; -EADDRINUSE if somebody does, and others of bind(2).
  */
-int co__local_bind(int fd, const struct co_addr *addr);
+int co__socket_bind(int fd, const struct co_addr *addr);
 
 #endif
