@@ -26,7 +26,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PIECES_MAX = 64, MUCH = 8192 };
+enum { PIECES_MAX = 64 };
 
 static bool nothing_new(const struct co__source *source)
 {
@@ -98,7 +98,7 @@ static ssize_t receive_now(struct co__slot *slot, void *buf, size_t cap, bool *r
         r = n < 0 ? -errno : 0;
     } while (r == -EINTR);
     if (n > 0) {
-        if (n >= MUCH)
+        if (n >= CO__SPEND_LEAST)
             co__spend((size_t)n);
         __atomic_store_n(&slot->heard, 1, __ATOMIC_RELAXED /* see slot.h */);
         all = (size_t)n < cap && slot->kind == CO__SLOT_TCP;
@@ -309,7 +309,7 @@ static ssize_t send_some(struct co__slot *slot, const struct msghdr *msg)
     /* Not all is sent, so there is a piece. NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage) */
     len = fake_short(slot, msg->msg_iov->iov_len);
     n = put(slot, msg, len);
-    if (n >= MUCH)
+    if (n >= CO__SPEND_LEAST)
         co__spend((size_t)n);
     if (n >= 0)
         return n;

@@ -30,7 +30,6 @@
 
 enum {
     BUDGET = 128,       /* calls a coroutine may make before it yields */
-    PRICE_SHIFT = 13,   /* 8 KiB moved cost as much as a call: each takes a microsecond or two */
     LIFO_RUN = 3,       /* an eagerly used LIFO slot starves the deque */
     INTERVAL = 61,      /* turns between two looks outside, at most */
     POLL_INTERVAL = 8,  /* looks between two at the epoll, at most */
@@ -198,9 +197,10 @@ void co__ready(struct co__coro *co)
 void co__spend(size_t bytes)
 {
     struct co__worker *w = co__worker();
+    size_t calls = bytes / CO__SPEND_LEAST;
 
     if (w)
-        w->budget -= (int)(bytes >> PRICE_SHIFT < BUDGET ? bytes >> PRICE_SHIFT : BUDGET);
+        w->budget -= (int)(calls < BUDGET ? calls : BUDGET);
 }
 
 void co__batch_begin(struct co__worker *w)

@@ -12,9 +12,13 @@
  */
 bool co__run_draining(void);
 
+/* So many bytes moved cost as much as a call: each takes a microsecond or two. */
+enum { CO__SPEND_LEAST = 8192 };
+
 /*
  * Has the running coroutine pay for `bytes` that a call has moved at once, so that whoever moves
- * much yields after about as much time as whoever makes many small calls.
+ * much yields after about as much time as whoever makes many small calls. Fewer than
+ * CO__SPEND_LEAST cost nothing.
  * Suspends: never; the next co_check may. Threads: any.
  */
 void co__spend(size_t bytes);
