@@ -131,10 +131,12 @@ def benches(kit):
                                 help=f'({",".join(str(n) for n in self.connections)})')
             parser.add_argument('--threads', type=kit.positive, default=2, help='of a server (2)')
 
-        def compare(self, options, servers, title, pairs, modes, connections, size):
+        def compare(self, options, servers, title, pairs, modes, connections, size, fresh=False):
             """
             All servers run, and have their connections, all the time; they are driven by turns, so
-            what is compared lies a quarter of a second apart.
+            what is compared lies a quarter of a second apart. Or, fresh, all that is made anew for
+            each round: where a few connections are told to threads by chance, a figure is of one
+            throw of the dice otherwise.
             """
             served, driven = modes
             names = [name for name in servers if name in self.names]
@@ -151,7 +153,7 @@ def benches(kit):
                 figures['other'] = max(0.0, 100 * (busy / span - work) / kit.os.cpu_count())
                 return figures
 
-            with contextlib.ExitStack() as stack:
+            def set_up(stack):
                 for name in names:
                     server, port = stack.enter_context(
                         running(servers[name], served, options.threads))
@@ -159,7 +161,12 @@ def benches(kit):
                         Driver(driven, port, connections, size, options.slice, server.pid))
                 for name in names:
                     drivers[name].measure()
-                kit.alternate(report, options.rounds, names, measure)
+
+            rounds = [1] * options.rounds if fresh else [options.rounds]
+            for count in rounds:
+                with contextlib.ExitStack() as stack:
+                    set_up(stack)
+                    kit.alternate(report, count, names, measure)
             return report
 
     class Echo(Net):
@@ -200,14 +207,14 @@ def benches(kit):
         def run(self, options):
             servers = programs()
             self.names = self.prepare(options, servers)
-            pairs = [('cpu_us', 'corvid', 'bare', self.limit), ('cpu_us', 'corvid', 'go', 1.0),
-                     ('cpu_us', 'corvid', 'asio', 1.0)]
+            pairs = [('rate', 'bare', 'corvid', self.limit), ('cpu_us', 'corvid', 'bare', self.limit),
+                     ('cpu_us', 'corvid', 'go', 1.0), ('cpu_us', 'corvid', 'asio', 1.0)]
             for connections in options.connections:
                 for modes, what in ((('sink', 'push'), 'received'), (('source', 'pull'), 'sent')):
                     title = (f'bytes {what} by the server, {connections} connections, '
                              f'{options.threads} threads')
                     yield self.compare(options, servers, title, pairs, modes,
-                                       connections, 0)
+                                       connections, 0, fresh=True)
 
     class Connect(Net):
         name = 'connect'
