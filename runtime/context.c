@@ -36,7 +36,7 @@ extern void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 __attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-    return "race:libuv.so\n"
+    return "called_from_lib:libuv.so\n"
            "called_from_lib:libcrypto.so\n"
            "called_from_lib:libssl.so\n";
 }
