@@ -111,9 +111,10 @@ static void report(const struct co__worker *w, struct sight *sight, int64_t now,
 /* Returns: whether somebody has to come to it. */
 static bool look_at(struct co__worker *w, struct sight *sight, int64_t now)
 {
-    /* relaxed, all: heartbeat and verdict are hints, right within a look. */
+    /* acquire: before the heartbeat, which a sleep moves, too. */
+    bool running = atomic_load_explicit(&w->state, memory_order_acquire) == CO__RUNNING;
+    /* relaxed, both: heartbeat and verdict are hints, right within a look. */
     uint32_t turn = atomic_load_explicit(&w->turn, memory_order_relaxed);
-    bool running = atomic_load_explicit(&w->state, memory_order_relaxed) == CO__RUNNING;
     uint64_t was = atomic_load_explicit(&w->stuck, memory_order_relaxed);
     int64_t cpu = running ? cpu_time(w) : 0;
     bool stuck = running && turn == sight->turn && keeps_waiting(sight, now, cpu);

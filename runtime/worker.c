@@ -266,15 +266,22 @@ __attribute__((no_sanitize("thread"))) static void foresee(const struct co__work
     __builtin_prefetch(&co->what, 1);
 }
 
+static void beat(struct co__worker *w)
+{
+    /* relaxed, both: its own word, which others read as a heartbeat. */
+    uint32_t turn = atomic_load_explicit(&w->turn, memory_order_relaxed);
+
+    atomic_store_explicit(&w->turn, turn + 1, memory_order_relaxed /* as above */);
+}
+
 static void run(struct co__worker *w, struct co__coro *co)
 {
     foresee(w);
     w->current = co;
     w->budget = BUDGET;
-    /* relaxed, both: read by the watchdog alone, as a heartbeat and for reports. */
+    /* relaxed: for reports. */
     atomic_store_explicit(&w->running, co->index, memory_order_relaxed);
-    atomic_store_explicit(&w->turn, atomic_load_explicit(&w->turn, memory_order_relaxed) + 1,
-                          memory_order_relaxed /* as above */);
+    beat(w);
     co__stat(w->stats, CO__STAT_RUN);
     CO__TRACE(w, run, co->index, 0);
     if (!co->stack)
@@ -653,8 +660,16 @@ static int64_t sleep_time(struct co__worker *w)
 
 static void set_state(struct co__worker *w, enum co__worker_state state)
 {
-    /* relaxed: for the watchdog, which may be a tick late. */
-    atomic_store_explicit(&w->state, (int)state, memory_order_relaxed);
+    /* release: who reads that it runs sees the beat that came before. */
+    atomic_store_explicit(&w->state, (int)state, memory_order_release);
+}
+
+/* Or who looks next would take the turn before the sleep for one that has lasted all the while. */
+static void awake(struct co__worker *w)
+{
+    beat(w);
+    w->measured_turn++;
+    set_state(w, CO__RUNNING);
 }
 
 /*
@@ -707,7 +722,7 @@ static void nap(struct co__worker *w)
     n = doze(w, events, sleep_time(w));
     if (n == 0)
         co__heap_trim(&w->timers);
-    set_state(w, CO__RUNNING);
+    awake(w);
     w->searching = co__idle_leave(&co__rt.idle, w->index, false);
     w->countdown = INTERVAL;
     if (n < 0) {

@@ -63,7 +63,7 @@ struct co__worker {
     struct co__deque deque;
     struct co__injector inbox; /* coroutines pinned to this worker */
     struct co__heap timers;
-    _Alignas(CO__CACHE_LINE) _Atomic uint32_t turn; /* heartbeat */
+    _Alignas(CO__CACHE_LINE) _Atomic uint32_t turn; /* heartbeat: turns and sleeps */
     _Atomic int64_t turn_ns;                        /* how long turns took lately: an estimate */
     _Atomic int state;                              /* enum co__worker_state */
     _Atomic uint64_t stuck;   /* the lookout's verdict: CO__STUCK | the turn that lasts; or 0 */

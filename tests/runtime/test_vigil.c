@@ -249,3 +249,20 @@ Test(vigil, a_runtime_ends_from_within_one)
     }
     cr_assert_eq(descriptors(), before);
 }
+
+/* The watchdog looks at a sleeper, then dozes: what it saw then is old when the sleeper wakes. */
+static int sleep_and_look(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 3; i++) {
+        CHECK(co_sleep(100 * CO_MS) == 0);
+        CHECK(atomic_load(&here()->stuck) == 0);
+        CHECK(atomic_load(&co__rt.stuck) == 0);
+    }
+    return 0;
+}
+
+Test(vigil, a_sleep_is_not_taken_for_a_turn_that_lasts)
+{
+    run_on(1, sleep_and_look, NULL);
+}
