@@ -2,6 +2,8 @@
 /* linger.c - see linger.h. */
 #include "linger.h"
 
+#include <co/private/clock.h>
+
 enum {
     TRIES = 8,     /* granted at once: enough for the other side to begin, too */
     CREDIT = 32,   /* at most */
@@ -48,6 +50,18 @@ void co__linger_tried(struct co__linger *linger, bool rung, int64_t begun, int64
     if (linger->longer < DOUBLINGS)
         linger->longer++;
     linger->period = period_of(linger, now);
+}
+
+bool co__linger(struct co__linger *linger, struct co__bell *bell, int64_t most, int64_t now)
+{
+    int64_t span = co__linger_span(linger);
+    bool rung;
+
+    if (span == 0 || span >= most)
+        return false;
+    rung = co__bell_listen(bell, span);
+    co__linger_tried(linger, rung, now, co__clock_real());
+    return true;
 }
 
 void co__linger_slept(struct co__linger *linger, bool rung, int64_t begun, int64_t now)

@@ -12,7 +12,7 @@
 #ifndef CO_RUNTIME_LINGER_H
 #define CO_RUNTIME_LINGER_H
 
-#include <co/base.h>
+#include "bell.h"
 
 /* Zeroed: a thread that has not slept yet. The owner's alone. */
 struct co__linger {
@@ -28,6 +28,12 @@ int64_t co__linger_span(const struct co__linger *linger);
 
 /* Notes what came of waiting awake, from `begun` to `now`. */
 void co__linger_tried(struct co__linger *linger, bool rung, int64_t begun, int64_t now);
+
+/*
+ * Before a sleep that lasts for `most` at most, and begins at `now`: waits awake for a ring, if
+ * that pays. Returns: whether it did; whether it was rung, the bell tells.
+ */
+bool co__linger(struct co__linger *linger, struct co__bell *bell, int64_t most, int64_t now);
 
 /* Notes what ended a sleep that was not put off. */
 void co__linger_slept(struct co__linger *linger, bool rung, int64_t begun, int64_t now);

@@ -101,19 +101,14 @@ static void go_idle(struct server *self)
 /* Waits in the kernel; where calls have come at once lately it stays awake for one first. */
 static void sleep_until_rung(struct server *self)
 {
-    int64_t span = co__linger_span(&self->linger);
     int64_t begun = co__clock_real();
+    bool lingered = co__linger(&self->linger, &self->bell, CO_NEVER, begun);
 
-    if (span > 0) {
-        bool rung = co__bell_listen(&self->bell, span);
-
-        co__linger_tried(&self->linger, rung, begun, co__clock_real());
-    }
     if (co__bell_rest(&self->bell)) {
         do
             co__futex_wait(&self->bell.word, CO__BELL_ASLEEP, CO_NEVER);
         while (!co__bell_is_rung(&self->bell));
-        if (span == 0)
+        if (!lingered)
             co__linger_slept(&self->linger, true, begun, co__clock_real());
     }
     (void)co__bell_rise(&self->bell);

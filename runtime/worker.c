@@ -269,9 +269,8 @@ __attribute__((no_sanitize("thread"))) static void foresee(const struct co__work
 static void beat(struct co__worker *w)
 {
     /* relaxed, both: its own word, which others read as a heartbeat. */
-    uint32_t turn = atomic_load_explicit(&w->turn, memory_order_relaxed);
-
-    atomic_store_explicit(&w->turn, turn + 1, memory_order_relaxed /* as above */);
+    atomic_store_explicit(&w->turn, atomic_load_explicit(&w->turn, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
 }
 
 static void run(struct co__worker *w, struct co__coro *co)
@@ -664,37 +663,24 @@ static void set_state(struct co__worker *w, enum co__worker_state state)
     atomic_store_explicit(&w->state, (int)state, memory_order_release);
 }
 
-/* Or who looks next would take the turn before the sleep for one that has lasted all the while. */
-static void awake(struct co__worker *w)
-{
-    beat(w);
-    w->measured_turn++;
-    set_state(w, CO__RUNNING);
-}
-
 /*
  * Sleeps in the kernel until something happens or somebody rings. Where rings have come at once
  * lately it stays awake for one first. Returns: the number of events; -1 if it has not slept.
  */
 static int doze(struct co__worker *w, struct epoll_event *events, int64_t timeout)
 {
-    int64_t span = co__linger_span(&w->linger);
-    bool lingers = span > 0 && span < timeout;
     int64_t begun = co__clock_real();
+    bool lingered = co__linger(&w->linger, &w->bell, timeout, begun);
     bool rung;
     int n = -1;
 
-    if (lingers) {
-        rung = co__bell_listen(&w->bell, span);
-        co__linger_tried(&w->linger, rung, begun, co__clock_real());
-    }
     if (co__bell_rest(&w->bell)) {
         CO__TRACE(w, sleep, 0, timeout);
         n = co__vigil_wait(w, events, timeout);
         CO__TRACE(w, awake, 0, n);
     }
     rung = co__bell_rise(&w->bell);
-    if (n >= 0 && !lingers)
+    if (n >= 0 && !lingered)
         co__linger_slept(&w->linger, rung, begun, co__clock_real());
     return n;
 }
@@ -720,9 +706,12 @@ static void nap(struct co__worker *w)
     atomic_store_explicit(&w->naps, atomic_load_explicit(&w->naps, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     n = doze(w, events, sleep_time(w));
+    /* Or who looks next takes the turn before the sleep for one that has lasted all the while. */
+    beat(w);
+    w->measured_turn++;
+    set_state(w, CO__RUNNING);
     if (n == 0)
         co__heap_trim(&w->timers);
-    awake(w);
     w->searching = co__idle_leave(&co__rt.idle, w->index, false);
     w->countdown = INTERVAL;
     if (n < 0) {
