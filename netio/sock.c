@@ -17,6 +17,7 @@
 
 #include "counts.h"
 #include "slot.h"
+#include "syscall.h"
 #include <co/park.h>
 #include <co/private/chaos.h>
 #include <co/private/run.h>
@@ -60,7 +61,7 @@ static ssize_t take(const struct co__slot *slot, void *buf, size_t cap)
     co__count(co__net_counts.recvs);
     if (slot->kind == CO__SLOT_PIPE)
         return read(slot->fd, buf, cap);
-    return recv(slot->fd, buf, cap, slot->flags);
+    return co__sys_recv(slot->fd, buf, cap, slot->flags);
 }
 
 /* Returns: as sendmsg(2). What a pipe without readers says by a signal, the runtime ignores. */
@@ -71,7 +72,7 @@ static ssize_t put(const struct co__slot *slot, const struct msghdr *msg, size_t
         return len < msg->msg_iov->iov_len ? write(slot->fd, msg->msg_iov->iov_base, len)
                                            : writev(slot->fd, msg->msg_iov, (int)msg->msg_iovlen);
     if (msg->msg_iovlen == 1 || len < msg->msg_iov->iov_len) /* cheaper for the kernel */
-        return send(slot->fd, msg->msg_iov->iov_base, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return co__sys_send(slot->fd, msg->msg_iov->iov_base, len, MSG_DONTWAIT | MSG_NOSIGNAL);
     return sendmsg(slot->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
