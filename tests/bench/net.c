@@ -2,16 +2,18 @@
 /*
  * net - the TCP server that tools/bench echo, streaming, connect, syscalls and idle measure.
  *
- *   echo    a coroutine for each connection, which waits in co_recv: the first program of README.md
- *   when    the same, but nobody waits: each message starts a coroutine (co_go_when), so an idle
+ *   echo    a coroutine for each connection, which waits in co_recv; like its peers it has no
+ *           time-outs
+ *   timed   the same with a deadline for each message: the first program of README.md
+ *   when    as timed, but nobody waits: each message starts a coroutine (co_go_when), so an idle
  *           connection holds no stack, and the buffer is that of the message before
  *   short   as echo, with a listener for each worker and co_serve
- *   sink    receives, and throws away
- *   source  sends without end, to whoever connects
+ *   sink    receives, and throws away; a listener for each worker
+ *   source  sends without end, to whoever connects; a listener for each worker
  *
  * At its end it prints the runtime's counters, a name and a number on each line.
  *
- * usage: net PORT THREADS echo|when|short|sink|source
+ * usage: net PORT THREADS echo|timed|when|short|sink|source
  */
 #include <co/co.h>
 #include <co/listen.h>
@@ -26,7 +28,6 @@ enum { ECHO_SIZE = 16384, BULK_SIZE = 65536 };
 /* One message, or what there is of it. Returns: whether to go on. */
 static bool echo_one(int fd, char *buf)
 {
-    CO_DEADLINE(30 * CO_SEC);
     ssize_t n = co_recv(fd, buf, ECHO_SIZE);
 
     return n > 0 && co_send(fd, buf, (size_t)n) >= 0;
@@ -41,10 +42,20 @@ static void echo(int conn)
         continue;
 }
 
-static void echo_short(int conn, void *arg)
+static bool echo_in_time(int fd, char *buf)
 {
-    (void)arg;
-    echo(conn);
+    CO_DEADLINE(30 * CO_SEC);
+
+    return echo_one(fd, buf);
+}
+
+static void timed(int conn)
+{
+    CO_FD(fd, conn);
+    char buf[ECHO_SIZE];
+
+    while (echo_in_time(fd, buf))
+        continue;
 }
 
 static void wait_for_message(int conn);
@@ -54,7 +65,7 @@ static void on_message(void *arg, int why)
     CO_FD(fd, (int)(intptr_t)arg);
     char buf[ECHO_SIZE];
 
-    if (why == 0 && echo_one(fd, buf))
+    if (why == 0 && echo_in_time(fd, buf))
         wait_for_message(co_fd_take(&fd));
 }
 
@@ -86,40 +97,60 @@ static void source(int conn)
         continue;
 }
 
-static int accept_for(int lfd, co_fd_fn *fn, bool start)
+static const struct mode {
+    const char *name;
+    co_fd_fn *fn;
+    bool stays;      /* fn is called by who accepts, as it does not wait */
+    bool per_worker; /* a listener for each, and co_serve */
+} modes[] = {
+    {"echo", echo, false, false}, {"timed", timed, false, false},
+    {"short", echo, false, true}, {"when", wait_for_message, true, false},
+    {"sink", sink, false, true},  {"source", source, false, true},
+};
+
+static const struct mode *mode_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        if (strcmp(name, modes[i].name) == 0)
+            return &modes[i];
+    }
+    return NULL;
+}
+
+static int accept_for(int lfd, const struct mode *mode)
 {
     for (;;) {
         int fd = co_accept(lfd);
 
         if (fd < 0)
             return fd == -ECANCELED ? 0 : fd;
-        if (start)
-            (void)co_go_fd(fn, fd);
+        if (mode->stays)
+            mode->fn(fd);
         else
-            fn(fd);
+            (void)co_go_fd(mode->fn, fd);
     }
+}
+
+static void serve_one(int conn, void *mode)
+{
+    ((const struct mode *)mode)->fn(conn);
 }
 
 static int serve(void *arg)
 {
     char **argv = arg;
-    const char *mode = argv[3];
-    struct co_listen_opts opts = {.per_worker = strcmp(mode, "short") == 0};
+    const struct mode *mode = mode_of(argv[3]);
+    struct co_listen_opts opts = {.per_worker = mode && mode->per_worker};
     char address[32];
 
+    if (!mode)
+        return -EINVAL;
     snprintf(address, sizeof address, "127.0.0.1:%s", argv[1]);
     CO_FD(lfd, co_listen_with(&opts, address));
     if (lfd < 0)
         return lfd;
-    if (opts.per_worker)
-        return co_serve(lfd, echo_short, NULL);
-    if (strcmp(mode, "when") == 0)
-        return accept_for(lfd, wait_for_message, false);
-    if (strcmp(mode, "echo") == 0)
-        return accept_for(lfd, echo, true);
-    if (strcmp(mode, "sink") == 0)
-        return accept_for(lfd, sink, true);
-    return strcmp(mode, "source") == 0 ? accept_for(lfd, source, true) : -EINVAL;
+    return mode->per_worker ? co_serve(lfd, serve_one, (void *)(uintptr_t)mode)
+                            : accept_for(lfd, mode);
 }
 
 int main(int argc, char *argv[])
@@ -128,7 +159,7 @@ int main(int argc, char *argv[])
     int r;
 
     if (argc != 4) {
-        fprintf(stderr, "usage: net PORT THREADS echo|when|short|sink|source\n");
+        fprintf(stderr, "usage: net PORT THREADS echo|timed|when|short|sink|source\n");
         return 2;
     }
     co_conf_init(&conf);

@@ -184,14 +184,15 @@ def benches(kit):
                                 help='of a message, in bytes (64,16384)')
 
         def run(self, options):
-            servers = programs(when=ours('when'))
+            servers = programs(timed=ours('timed'), when=ours('when'))
             self.names = self.prepare(options, servers)
-            pairs = [('cpu_us', 'corvid', 'bare', self.limit), ('cpu_us', 'when', 'bare', None),
+            pairs = [('cpu_us', 'corvid', 'bare', self.limit), ('cpu_us', 'timed', 'bare', None),
+                     ('cpu_us', 'when', 'bare', None),
                      ('cpu_us', 'corvid', 'go', 1.0), ('cpu_us', 'corvid', 'asio', 1.0)]
             for connections in options.connections:
                 for size in options.sizes:
                     title = (f'echo of {size} bytes, {connections} connections, {options.threads} '
-                             'threads; when: no stack between messages')
+                             'threads; timed: a deadline for each message; when: and no stack between them')
                     yield self.compare(options, servers, title, pairs, ('echo', 'echo'),
                                        connections, size)
 
