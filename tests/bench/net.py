@@ -74,13 +74,19 @@ def benches(kit):
             server.kill()
             server.communicate()
 
+    def on_cpus(cpus):
+        """What goes before a command that is to stay on some processors."""
+        return ['taskset', '-c', ','.join(str(cpu) for cpu in cpus)] if cpus else []
+
     class Driver:
         """The client, with its connections to one server open; it works when it is asked to."""
 
-        def __init__(self, mode, port, connections, size, slice_ms, pid):
+        def __init__(self, mode, port, connections, size, slice_ms, pid, cpu=None):
+            awake = [] if cpu is None else ['awake']
             self.client = subprocess.Popen(
-                [kit.build_c('net_load'), mode, str(port), str(connections), str(size),
-                 str(slice_ms), str(pid)], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                [*on_cpus(None if cpu is None else [cpu]), kit.build_c('net_load'), mode, str(port),
+                 str(connections), str(size), str(slice_ms), str(pid), *awake],
+                text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
         def __enter__(self):
             return self
@@ -131,14 +137,19 @@ def benches(kit):
                                 help=f'({",".join(str(n) for n in self.connections)})')
             parser.add_argument('--threads', type=kit.positive, default=2, help='of a server (2)')
 
-        def compare(self, options, servers, title, pairs, modes, connections, size, fresh=False):
+        def compare(self, options, servers, title, pairs, modes, connections, size, fresh=False,
+                    apart=False):
             """
             All servers run, and have their connections, all the time; they are driven by turns, so
             what is compared lies a quarter of a second apart. Or, fresh, all that is made anew for
             each round: where a few connections are told to threads by chance, a figure is of one
-            throw of the dice otherwise.
+            throw of the dice otherwise. Apart: the client has the last processor to itself and
+            never sleeps, the servers have the others.
             """
             served, driven = modes
+            servers_cpus, client_cpu = None, None
+            if apart:
+                *servers_cpus, client_cpu = sorted(kit.os.sched_getaffinity(0))
             names = [name for name in servers if name in self.names]
             report = Quartiles(title, self.metrics, pairs)
             drivers = {}
@@ -156,9 +167,10 @@ def benches(kit):
             def set_up(stack):
                 for name in names:
                     server, port = stack.enter_context(
-                        running(servers[name], served, options.threads))
+                        running(servers[name], served, options.threads, on_cpus(servers_cpus)))
                     drivers[name] = stack.enter_context(
-                        Driver(driven, port, connections, size, options.slice, server.pid))
+                        Driver(driven, port, connections, size, options.slice, server.pid,
+                               client_cpu))
                 for name in names:
                     drivers[name].measure()
 
@@ -182,8 +194,11 @@ def benches(kit):
             super().add_options(parser)
             parser.add_argument('--sizes', type=kit.numbers, default=[64, 16384], metavar='N,N',
                                 help='of a message, in bytes (64,16384)')
+            parser.add_argument('--shared', action='store_true',
+                                help='client and servers on the same processors')
 
         def run(self, options):
+            apart = not options.shared and len(kit.os.sched_getaffinity(0)) > 1
             servers = programs(timed=ours('timed'), when=ours('when'))
             self.names = self.prepare(options, servers)
             pairs = [('cpu_us', 'corvid', 'bare', self.limit), ('cpu_us', 'timed', 'bare', None),
@@ -194,7 +209,7 @@ def benches(kit):
                     title = (f'echo of {size} bytes, {connections} connections, {options.threads} '
                              'threads; timed: a deadline for each message; when: and no stack between them')
                     yield self.compare(options, servers, title, pairs, ('echo', 'echo'),
-                                       connections, size)
+                                       connections, size, apart=apart)
 
     class Streaming(Net):
         name = 'streaming'

@@ -3,8 +3,9 @@
  * net_load - the one client that drives all servers of tools/bench echo, streaming, connect,
  * syscalls and idle. It uses nothing of Corvid.
  *
- * Two threads, each with an epoll of its own, hold the connections to 127.0.0.1:PORT. Each
- * connection's first message is checked byte by byte; of the later ones the bytes are counted, and
+ * Two threads, each with an epoll of its own, hold the connections to 127.0.0.1:PORT; or, with
+ * "awake", one that asks its epoll without ever sleeping, so that no server pays for waking it.
+ * Each connection's first message is checked byte by byte; of the later ones the bytes are counted, and
  * thrown away in the kernel (MSG_TRUNC), so that the client takes as little of the machine as it
  * can.
  *
@@ -21,7 +22,7 @@
  * it took, and the CPU time that the process PID, the server, has used by the kernel's accounting.
  * Push and pull count in MiB.
  *
- * usage: net_load MODE PORT CONNECTIONS SIZE AMOUNT PID
+ * usage: net_load MODE PORT CONNECTIONS SIZE AMOUNT PID [awake]
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -39,7 +40,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define THREADS     2
+#define THREADS_MAX 2
 #define BATCH       256
 #define MESSAGE_MAX 65536
 #define BULK_SIZE   65536
@@ -72,6 +73,8 @@ struct client {
 static struct {
     enum mode mode;
     struct sockaddr_in server;
+    int threads;
+    int awake; /* 1: never sleeps, but between the measurements */
     unsigned connections;
     size_t size;
     unsigned amount;
@@ -80,7 +83,7 @@ static struct {
     char message[MESSAGE_MAX];
 } load;
 
-static struct client clients[THREADS];
+static struct client clients[THREADS_MAX];
 
 static _Noreturn void die(const char *what)
 {
@@ -110,7 +113,7 @@ static unsigned long long done_by_all(void)
 {
     unsigned long long sum = 0;
 
-    for (int i = 0; i < THREADS; i++) /* relaxed: as above */
+    for (int i = 0; i < load.threads; i++) /* relaxed: as above */
         sum += atomic_load_explicit(&clients[i].done, memory_order_relaxed);
     return sum;
 }
@@ -368,7 +371,7 @@ static void *drive(void *arg)
     for (unsigned i = 0; i < client->count && load.mode != SHORT; i++)
         watch(client, &client->conns[i]);
     while (load.mode != COUNT || client->active > 0) {
-        int n = epoll_wait(client->epoll, events, BATCH, -1);
+        int n = epoll_wait(client->epoll, events, BATCH, load.awake && !rests() ? 0 : -1);
 
         for (int i = 0; i < n; i++) {
             if (events[i].data.ptr == client)
@@ -382,11 +385,11 @@ static void *drive(void *arg)
 
 static void prepare(void)
 {
-    for (unsigned i = 0; i < THREADS; i++) {
+    for (unsigned i = 0; i < (unsigned)load.threads; i++) {
         struct client *client = &clients[i];
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
 
-        client->count = client->active = (load.connections + i) / THREADS;
+        client->count = client->active = (load.connections + i) / (unsigned)load.threads;
         client->conns = calloc(client->count + 1, sizeof(*client->conns));
         client->epoll = epoll_create1(EPOLL_CLOEXEC);
         client->wake = eventfd(0, EFD_CLOEXEC);
@@ -400,7 +403,7 @@ static void prepare(void)
 
 static void start(void)
 {
-    for (int i = 0; i < THREADS; i++) {
+    for (int i = 0; i < load.threads; i++) {
         if (pthread_create(&clients[i].thread, NULL, drive, &clients[i]) != 0)
             die("pthread_create");
     }
@@ -410,7 +413,7 @@ static void wake_all(void)
 {
     const uint64_t one = 1;
 
-    for (int i = 0; i < THREADS; i++) {
+    for (int i = 0; i < load.threads; i++) {
         if (write(clients[i].wake, &one, sizeof(one)) != sizeof(one))
             die("write");
     }
@@ -444,7 +447,7 @@ static void measure(clockid_t server)
     done = ((double)done_by_all() - done) / unit;
     atomic_store(&load.rests, 1);
     nap(REST_NS);
-    for (int i = 0; i < THREADS; i++)
+    for (int i = 0; i < load.threads; i++)
         failed += (double)atomic_load(&clients[i].failed);
     printf("done %.1f seconds %.4f rate %.1f cpu_us %.4f load_us %.4f failed %.0f\n", done, took,
            done / took, cpu / done * 1e6, own / done * 1e6, failed);
@@ -464,7 +467,7 @@ static void measure_on_demand(void)
 
 static void wait_for_all(void)
 {
-    for (int i = 0; i < THREADS; i++)
+    for (int i = 0; i < load.threads; i++)
         (void)pthread_join(clients[i].thread, NULL);
     printf("done %llu\n", done_by_all());
 }
@@ -489,11 +492,13 @@ static enum mode parse_mode(const char *text)
 
 int main(int argc, char **argv)
 {
-    if (argc != 7) {
-        fprintf(stderr, "usage: net_load MODE PORT CONNECTIONS SIZE AMOUNT PID\n");
+    if (argc != 7 && (argc != 8 || strcmp(argv[7], "awake") != 0)) {
+        fprintf(stderr, "usage: net_load MODE PORT CONNECTIONS SIZE AMOUNT PID [awake]\n");
         return 2;
     }
     load.mode = parse_mode(argv[1]);
+    load.awake = argc == 8;
+    load.threads = load.awake ? 1 : THREADS_MAX;
     load.server.sin_family = AF_INET;
     load.server.sin_port = htons((in_port_t)strtoul(argv[2], NULL, 10));
     load.server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
