@@ -5,9 +5,9 @@
  *
  * Two threads, each with an epoll of its own, hold the connections to 127.0.0.1:PORT; or, with
  * "awake", one that asks its epoll without ever sleeping, so that no server pays for waking it.
- * Each connection's first message is checked byte by byte; of the later ones the bytes are counted, and
- * thrown away in the kernel (MSG_TRUNC), so that the client takes as little of the machine as it
- * can.
+ * Each connection's first message is checked byte by byte; of the later ones the bytes are counted,
+ * and thrown away in the kernel (MSG_TRUNC), so that the client takes as little of the machine as
+ * it can.
  *
  *   echo    SIZE bytes: each connection has one message under way
  *   push    SIZE 0: sends as fast as the server receives
