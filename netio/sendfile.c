@@ -13,6 +13,7 @@
 #include <co/net.h>
 #include <co/offload.h>
 #include <co/private/chaos.h>
+#include <co/private/run.h>
 #include <limits.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
@@ -82,6 +83,8 @@ static ssize_t send_some(struct co__slot *slot, const struct piece *piece)
         len = (len + 1) / 2;
     co__count(co__net_counts.sends);
     n = sendfile(slot->fd, piece->file, &offset, len);
+    if (n >= CO__SPEND_LEAST)
+        co__spend((size_t)n);
     if (n > 0)
         return n;
     r = n < 0 ? -errno : -ENODATA;

@@ -375,6 +375,8 @@ static ssize_t send_now(struct co__slot *slot, const void *buf, size_t len)
     r = n < 0 ? -errno : 0;
     if (r < 0)
         return r == -EINTR ? -EAGAIN : r;
+    if (n >= CO__SPEND_LEAST)
+        co__spend((size_t)n);
     __atomic_store_n(&slot->heard, 0, __ATOMIC_RELAXED /* see slot.h */);
     return n;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* tests/netio/test_sock.c - receiving and sending, and every way in which a stream can end. */
 #include "netio/world.h"
+#include <co/private/net.h>
+#include <sys/mman.h>
 
 TestSuite(sock, .timeout = 30);
 
@@ -73,36 +75,52 @@ static void count_up(void *arg)
     atomic_store(&count, 1);
 }
 
+enum way { SENDS, RECEIVES, SENDS_AS_TLS, SENDS_A_FILE };
+
+static void move_one(const struct pair *pair, enum way way, int file)
+{
+    static char bytes[PIECE];
+
+    switch (way) {
+    case SENDS:
+        CHECK(co_send(pair->ours, bytes, PIECE) == PIECE);
+        break;
+    case SENDS_AS_TLS:
+        CHECK(co__send_now(pair->ours, bytes, PIECE) == PIECE);
+        break;
+    case SENDS_A_FILE:
+        CHECK(co_sendfile(pair->ours, file, 0, PIECE) == PIECE);
+        break;
+    case RECEIVES:
+        CHECK(send(pair->plain, bytes, PIECE, MSG_NOSIGNAL) == PIECE);
+        CHECK(co_recvn(pair->ours, bytes, PIECE) == PIECE);
+        return;
+    }
+    CHECK(recv(pair->plain, bytes, PIECE, MSG_WAITALL) == PIECE);
+}
+
 /* Moves pieces that never have to be waited for, until somebody else has run. */
 static int move_much(void *arg)
 {
-    static char bytes[PIECE];
     struct pair pair = make_pair();
+    int file = memfd_create("bytes", MFD_CLOEXEC);
     int pieces = 0;
 
+    CHECK(file >= 0 && ftruncate(file, PIECE) == 0);
     atomic_store(&count, 0);
     start(count_up, NULL);
-    for (; atomic_load(&count) == 0; pieces++) {
-        if (*(bool *)arg) {
-            CHECK(co_send(pair.ours, bytes, PIECE) == PIECE);
-            CHECK(recv(pair.plain, bytes, PIECE, MSG_WAITALL) == PIECE);
-        } else {
-            CHECK(send(pair.plain, bytes, PIECE, MSG_NOSIGNAL) == PIECE);
-            CHECK(co_recvn(pair.ours, bytes, PIECE) == PIECE);
-        }
-    }
+    for (; atomic_load(&count) == 0; pieces++)
+        move_one(&pair, *(enum way *)arg, file);
     CHECK(pieces <= PIECES_MAX);
+    (void)close(file);
     close_pair(&pair);
     return 0;
 }
 
 Test(sock, who_sends_or_receives_much_without_waiting_keeps_nobody_waiting_for_long)
 {
-    bool sends = true;
-
-    run_on(1, move_much, &sends);
-    sends = false;
-    run_on(1, move_much, &sends);
+    for (enum way way = SENDS; way <= SENDS_A_FILE; way++)
+        run_on(1, move_much, &way);
 }
 
 /* ---- deadlines ---- */
