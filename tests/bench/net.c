@@ -9,7 +9,8 @@
  *           connection holds no stack, and the buffer is that of the message before
  *   short   as echo, with a listener for each worker and co_serve
  *   sink    receives, and throws away; a listener for each worker
- *   source  sends without end, to whoever connects; a listener for each worker
+ *   source  sends without end, to whoever connects; one listener, as co_serve waits for the
+ *           client's first bytes
  *
  * At its end it prints the runtime's counters, a name and a number on each line.
  *
@@ -105,7 +106,7 @@ static const struct mode {
 } modes[] = {
     {"echo", echo, false, false}, {"timed", timed, false, false},
     {"short", echo, false, true}, {"when", wait_for_message, true, false},
-    {"sink", sink, false, true},  {"source", source, false, true},
+    {"sink", sink, false, true},  {"source", source, false, false},
 };
 
 static const struct mode *mode_of(const char *name)
