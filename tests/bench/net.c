@@ -5,6 +5,8 @@
  *   echo    a coroutine for each connection, which waits in co_recv; like its peers it has no
  *           time-outs
  *   timed   the same with a deadline for each message: the first program of README.md
+ *   lent    as echo, through a stream, from whose buffer it sends: one that is there only while
+ *           there are bytes, and the worker's hottest
  *   when    as timed, but nobody waits: each message starts a coroutine (co_go_when), so an idle
  *           connection holds no stack, and the buffer is that of the message before
  *   short   as echo, with a listener for each worker and co_serve
@@ -14,11 +16,12 @@
  *
  * At its end it prints the runtime's counters, a name and a number on each line.
  *
- * usage: net PORT THREADS echo|timed|when|short|sink|source
+ * usage: net PORT THREADS echo|timed|lent|when|short|sink|source
  */
 #include <co/co.h>
 #include <co/listen.h>
 #include <co/stats.h>
+#include <co/stream.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +60,18 @@ static void timed(int conn)
 
     while (echo_in_time(fd, buf))
         continue;
+}
+
+static void lent(int conn)
+{
+    CO_STREAM(stream, conn);
+    const void *bytes;
+    ssize_t n;
+
+    do
+        n = co_stream_peek(&stream, 1, &bytes);
+    while (n > 0 && co_send(stream.fd, bytes, (size_t)n) >= 0 &&
+           co_stream_skip(&stream, (size_t)n) == 0);
 }
 
 static void wait_for_message(int conn);
@@ -104,9 +119,13 @@ static const struct mode {
     bool stays;      /* fn is called by who accepts, as it does not wait */
     bool per_worker; /* a listener for each, and co_serve */
 } modes[] = {
-    {"echo", echo, false, false}, {"timed", timed, false, false},
-    {"short", echo, false, true}, {"when", wait_for_message, true, false},
-    {"sink", sink, false, true},  {"source", source, false, false},
+    {"echo", echo, false, false},
+    {"timed", timed, false, false},
+    {"short", echo, false, true},
+    {"lent", lent, false, false},
+    {"when", wait_for_message, true, false},
+    {"sink", sink, false, true},
+    {"source", source, false, false},
 };
 
 static const struct mode *mode_of(const char *name)
@@ -160,7 +179,7 @@ int main(int argc, char *argv[])
     int r;
 
     if (argc != 4) {
-        fprintf(stderr, "usage: net PORT THREADS echo|timed|when|short|sink|source\n");
+        fprintf(stderr, "usage: net PORT THREADS echo|timed|lent|when|short|sink|source\n");
         return 2;
     }
     co_conf_init(&conf);

@@ -187,6 +187,7 @@ def benches(kit):
         metrics = [('cpu_us', 'CPU us/message', 2), ('load_us', 'client\'s', 2),
                    ('rate', 'messages/s', 0), ('other', 'others\' CPU %', 1)]
         limit = 1.05
+        large = 4096
 
         connections = [64, 1000]
 
@@ -199,15 +200,20 @@ def benches(kit):
 
         def run(self, options):
             apart = not options.shared and len(kit.os.sched_getaffinity(0)) > 1
-            servers = programs(timed=ours('timed'), when=ours('when'))
+            servers = programs(timed=ours('timed'), lent=ours('lent'), when=ours('when'))
             self.names = self.prepare(options, servers)
-            pairs = [('cpu_us', 'corvid', 'bare', self.limit), ('cpu_us', 'timed', 'bare', None),
-                     ('cpu_us', 'when', 'bare', None),
-                     ('cpu_us', 'corvid', 'go', 1.0), ('cpu_us', 'corvid', 'asio', 1.0)]
             for connections in options.connections:
                 for size in options.sizes:
+                    # A message of some size is better not on the stack of each coroutine, which
+                    # the cache has forgotten by the next one.
+                    large = size >= self.large
+                    pairs = [('cpu_us', 'corvid', 'bare', None if large else self.limit),
+                             ('cpu_us', 'lent', 'bare', self.limit if large else None),
+                             ('cpu_us', 'timed', 'bare', None), ('cpu_us', 'when', 'bare', None),
+                             ('cpu_us', 'corvid', 'go', 1.0), ('cpu_us', 'corvid', 'asio', 1.0)]
                     title = (f'echo of {size} bytes, {connections} connections, {options.threads} '
-                             'threads; timed: a deadline for each message; when: and no stack between them')
+                             'threads; timed: a deadline for each message; when: and no stack '
+                             'between them; lent: from the buffer of a stream')
                     yield self.compare(options, servers, title, pairs, ('echo', 'echo'),
                                        connections, size, apart=apart)
 
