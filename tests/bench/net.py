@@ -78,14 +78,18 @@ def benches(kit):
         """What goes before a command that is to stay on some processors."""
         return ['taskset', '-c', ','.join(str(cpu) for cpu in cpus)] if cpus else []
 
+    def apart_from_client():
+        """The processors for the servers, and that of the client: the last; none if there is one."""
+        cpus = sorted(kit.os.sched_getaffinity(0))
+        return (cpus[:-1], cpus[-1:]) if len(cpus) > 1 else ([], [])
+
     class Driver:
         """The client, with its connections to one server open; it works when it is asked to."""
 
-        def __init__(self, mode, port, connections, size, slice_ms, pid, cpu=None):
-            awake = [] if cpu is None else ['awake']
+        def __init__(self, mode, port, connections, size, slice_ms, pid, cpu=()):
             self.client = subprocess.Popen(
-                [*on_cpus(None if cpu is None else [cpu]), kit.build_c('net_load'), mode, str(port),
-                 str(connections), str(size), str(slice_ms), str(pid), *awake],
+                [*on_cpus(cpu), kit.build_c('net_load'), mode, str(port), str(connections),
+                 str(size), str(slice_ms), str(pid), *(['awake'] if cpu else [])],
                 text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
         def __enter__(self):
@@ -147,9 +151,7 @@ def benches(kit):
             never sleeps, the servers have the others.
             """
             served, driven = modes
-            servers_cpus, client_cpu = None, None
-            if apart:
-                *servers_cpus, client_cpu = sorted(kit.os.sched_getaffinity(0))
+            servers_cpus, client_cpu = apart_from_client() if apart else ([], [])
             names = [name for name in servers if name in self.names]
             report = Quartiles(title, self.metrics, pairs)
             drivers = {}
@@ -199,7 +201,7 @@ def benches(kit):
                                 help='client and servers on the same processors')
 
         def run(self, options):
-            apart = not options.shared and len(kit.os.sched_getaffinity(0)) > 1
+            apart = not options.shared
             servers = programs(timed=ours('timed'), lent=ours('lent'), when=ours('when'))
             self.names = self.prepare(options, servers)
             for connections in options.connections:
@@ -295,7 +297,7 @@ def benches(kit):
         name = 'syscalls'
         help = 'system calls per message in the steady state, by strace and by our own counters'
         metrics = [('transfers', 'recv and send', 4), ('waits', 'waits', 4),
-                   ('epoll_ctl', 'epoll_ctl', 4), ('all', 'all calls', 4)]
+                   ('epoll_ctl', 'epoll_ctl', 4)]
         transfers = ('recvfrom', 'recvmsg', 'recvmmsg', 'read', 'readv', 'sendto', 'sendmsg',
                      'sendmmsg', 'write', 'writev')
         waits = ('epoll_wait', 'epoll_pwait', 'epoll_pwait2', 'poll', 'ppoll', 'select', 'pselect6',
@@ -303,19 +305,27 @@ def benches(kit):
         limits = {'transfers': 2.02, 'waits': 0.1, 'epoll_ctl': 0.001}
 
         def add_options(self, parser):
-            parser.set_defaults(rounds=3)
+            parser.set_defaults(rounds=5)
             parser.add_argument('--connections', type=kit.positive, default=64, help='(64)')
             parser.add_argument('--messages', type=kit.positive, default=400,
                                 help='of each connection under strace; fifty times as many without '
-                                '(400)')
+                                'it (400)')
             parser.add_argument('--threads', type=kit.positive, default=2, help='(2)')
 
-        def counted(self, options, messages, log=None):
-            """(strace's counts, own counters) of a server's whole life with so many messages."""
+        def counted(self, options, messages, log=None, only=()):
+            """
+            (strace's counts, own counters) of a server's whole life with so many messages; only: the
+            calls that strace sees. The others run as fast as without it.
+            """
+            servers_cpus, client_cpu = apart_from_client()
             prefix = ['strace', '-f', '-c', '-o', log] if log else []
-            with running(self.server, 'echo', options.threads, prefix) as (server, port):
-                kit.run_figures([kit.build_c('net_load'), 'count', str(port),
-                                 str(options.connections), '64', str(messages), '0'])
+            if only:
+                prefix += ['--seccomp-bpf', '-e', 'trace=' + ','.join(f'?{name}' for name in only)]
+            with running(self.server, 'echo', options.threads,
+                         [*on_cpus(servers_cpus), *prefix]) as (server, port):
+                kit.run_figures([*on_cpus(client_cpu), kit.build_c('net_load'), 'count', str(port),
+                                 str(options.connections), '64', str(messages), '0',
+                                 *(['awake'] if client_cpu else [])])
                 pid = kit.family(server.pid)[-1]  # strace's child, or itself
                 kit.os.kill(pid, signal.SIGTERM)
                 own = {key: float(value) for key, value in
@@ -332,31 +342,32 @@ def benches(kit):
             # them, so they are in here, too.
             return {'transfers': (own['net_recvs'] + own['net_sends'] + own['eventfd_writes']) / messages,
                     'waits': (own['polls'] + own['waits']) / messages,
-                    'epoll_ctl': own['epoll_ctls'] / messages,
-                    'all': (own['net_recvs'] + own['net_sends'] + own['eventfd_writes'] +
-                            own['polls'] + own['waits'] + own['epoll_ctls']) / messages}
+                    'epoll_ctl': own['epoll_ctls'] / messages}
 
         def seen_figures(self, seen, messages):
             return {'transfers': sum(seen.get(name, 0) for name in self.transfers) / messages,
                     'waits': sum(seen.get(name, 0) for name in self.waits) / messages,
-                    'epoll_ctl': seen.get('epoll_ctl', 0) / messages,
-                    'all': sum(count for name, count in seen.items() if name != 'total') / messages}
+                    'epoll_ctl': seen.get('epoll_ctl', 0) / messages}
 
-        def difference(self, options, factor, log=None):
-            """Of a long life and a short one: the steady state, without beginning and end."""
+        def difference(self, options, factor, *traced):
+            """Figures (strace's, our own) of a long life less a short one: of the steady state."""
             few, many = options.messages * factor // 4, options.messages * factor
-            lives = [self.counted(options, messages, log) for messages in (few, many)]
-            apart = [{key: long.get(key, 0) - short.get(key, 0) for key in long | short}
-                     for short, long in zip(*lives)]
-            return *apart, (many - few) * options.connections
+            lives = [self.counted(options, messages, *traced) for messages in (few, many)]
+            seen, own = ({key: long.get(key, 0) - short.get(key, 0) for key in long | short}
+                         for short, long in zip(*lives))
+            messages = (many - few) * options.connections
+            return self.seen_figures(seen, messages), self.own_figures(own, messages)
 
         def round(self, options):
+            """A call that is traced takes twenty times as long; then one waits more often, too."""
             with kit.tempfile.TemporaryDirectory(prefix='corvid-bench-') as folder:
-                seen, own, messages = self.difference(options, 1, f'{folder}/strace')
-            alone = self.difference(options, 50)
-            return {'strace': self.seen_figures(seen, messages),
-                    'counters, the same': self.own_figures(own, messages),
-                    'counters alone': self.own_figures(alone[1], alone[2])}
+                log = f'{folder}/strace'
+                every = self.difference(options, 1, log)
+                waits = self.difference(options, 10, log, self.waits)
+            seen, own = ({**of_every, 'waits': of_waits['waits']}
+                         for of_every, of_waits in zip(every, waits))
+            return {'strace': seen, 'counters, the same': own,
+                    'counters alone': self.difference(options, 50)[1]}
 
         def run(self, options):
             kit.require('gcc', 'strace')
