@@ -66,8 +66,9 @@ typedef void co_conn_fn(int conn, void *arg);
 
 /*
  * Accepts until the runtime stops or lfd is hung up, and runs fn(conn, arg) in a coroutine of its
- * own as soon as a connection has bytes to read. A connection that cannot be started is closed. If
- * lfd was opened with per_worker (co/listen.h), each worker accepts from a listener of its own.
+ * own as soon as a connection has bytes to read: where the server speaks first, as in SMTP, take
+ * co_accept and co_go_fd. A connection that cannot be started is closed. If lfd was opened with
+ * per_worker (co/listen.h), each worker accepts from a listener of its own.
  * Returns: 0 when told to stop; another negative errno when accepting failed for good.
  * Suspends: yes. Threads: coroutines. Owns: lfd stays the caller's.
  */
