@@ -276,7 +276,7 @@ WRAP(long, syscall, long number, ...)
 
     va_start(args, number);
     for (size_t i = 0; i < sizeof a / sizeof *a; i++) /* more than the caller gave, perhaps */
-        a[i] = va_arg(args, long);
+        a[i] = va_arg(args, long); /* NOLINT(clang-analyzer-valist.Uninitialized): it is begun */
     va_end(args);
     if (number == SYS_recvfrom && !a[4])
         return receive((int)a[0], (void *)a[1], (size_t)a[2], (int)a[3]);
