@@ -83,8 +83,7 @@ static ssize_t send_some(struct co__slot *slot, const struct piece *piece)
         len = (len + 1) / 2;
     co__count(co__net_counts.sends);
     n = sendfile(slot->fd, piece->file, &offset, len);
-    if (n >= CO__SPEND_LEAST)
-        co__spend((size_t)n);
+    co__spend(n);
     if (n > 0)
         return n;
     r = n < 0 ? -errno : -ENODATA;

@@ -99,8 +99,7 @@ static ssize_t receive_now(struct co__slot *slot, void *buf, size_t cap, bool *r
         r = n < 0 ? -errno : 0;
     } while (r == -EINTR);
     if (n > 0) {
-        if (n >= CO__SPEND_LEAST)
-            co__spend((size_t)n);
+        co__spend(n);
         __atomic_store_n(&slot->heard, 1, __ATOMIC_RELAXED /* see slot.h */);
         all = (size_t)n < cap && slot->kind == CO__SLOT_TCP;
         slot->left = all ? CO__SLOT_DRAINED : CO__SLOT_UNKNOWN;
@@ -310,8 +309,7 @@ static ssize_t send_some(struct co__slot *slot, const struct msghdr *msg)
     /* Not all is sent, so there is a piece. NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage) */
     len = fake_short(slot, msg->msg_iov->iov_len);
     n = put(slot, msg, len);
-    if (n >= CO__SPEND_LEAST)
-        co__spend((size_t)n);
+    co__spend(n);
     if (n >= 0)
         return n;
     r = -errno;
@@ -375,8 +373,7 @@ static ssize_t send_now(struct co__slot *slot, const void *buf, size_t len)
     r = n < 0 ? -errno : 0;
     if (r < 0)
         return r == -EINTR ? -EAGAIN : r;
-    if (n >= CO__SPEND_LEAST)
-        co__spend((size_t)n);
+    co__spend(n);
     __atomic_store_n(&slot->heard, 0, __ATOMIC_RELAXED /* see slot.h */);
     return n;
 }

@@ -194,10 +194,9 @@ void co__ready(struct co__coro *co)
     }
 }
 
-void co__spend(size_t bytes)
+void co__spend_calls(size_t calls)
 {
     struct co__worker *w = co__worker();
-    size_t calls = bytes / CO__SPEND_LEAST;
 
     if (w)
         w->budget -= (int)(calls < BUDGET ? calls : BUDGET);

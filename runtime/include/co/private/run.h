@@ -15,12 +15,19 @@ bool co__run_draining(void);
 /* So many bytes moved cost as much as a call: each takes a microsecond or two. */
 enum { CO__SPEND_LEAST = 8192 };
 
+/* Has the running coroutine pay for so many calls more. Suspends: never. Threads: any. */
+void co__spend_calls(size_t calls);
+
 /*
- * Has the running coroutine pay for `bytes` that a call has moved at once, so that whoever moves
- * much yields after about as much time as whoever makes many small calls. Fewer than
- * CO__SPEND_LEAST cost nothing.
+ * Has the running coroutine pay for what a call has moved at once, so that whoever moves much
+ * yields after about as much time as whoever makes many small calls. Fewer bytes than
+ * CO__SPEND_LEAST cost nothing, nor does a failure.
  * Suspends: never; the next co_check may. Threads: any.
  */
-void co__spend(size_t bytes);
+static inline void co__spend(ssize_t bytes)
+{
+    if (bytes >= CO__SPEND_LEAST)
+        co__spend_calls((size_t)bytes / CO__SPEND_LEAST);
+}
 
 #endif
