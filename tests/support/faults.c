@@ -213,9 +213,7 @@ static bool is_stream(int fd)
     return __real_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
 }
 
-ssize_t __real_recv(int fd, void *buf, size_t len, int flags);
-
-static ssize_t receive(int fd, void *buf, size_t len, int flags)
+WRAP(ssize_t, recv, int fd, void *buf, size_t len, int flags)
 {
     int how = count(FAULTS_RECV, fd);
     ssize_t n;
@@ -228,11 +226,6 @@ static ssize_t receive(int fd, void *buf, size_t len, int flags)
     if (n > 0)
         edge_follows(fd);
     return n;
-}
-
-WRAP(ssize_t, recv, int fd, void *buf, size_t len, int flags)
-{
-    return receive(fd, buf, len, flags);
 }
 
 WRAP(ssize_t, recvfrom, int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
@@ -252,20 +245,13 @@ WRAP(int, recvmmsg, int fd, struct mmsghdr *messages, unsigned n, int flags, str
     return __real_recvmmsg(fd, messages, how ? 1 : n, flags, span);
 }
 
-ssize_t __real_send(int fd, const void *buf, size_t len, int flags);
-
-static ssize_t transmit(int fd, const void *buf, size_t len, int flags)
+WRAP(ssize_t, send, int fd, const void *buf, size_t len, int flags)
 {
     int how = count(FAULTS_SEND, fd);
 
     if (how && how != FAULTS_SHORT)
         return fail_on(fd, how);
     return __real_send(fd, buf, how && len > 1 && is_stream(fd) ? 1 : len, flags);
-}
-
-WRAP(ssize_t, send, int fd, const void *buf, size_t len, int flags)
-{
-    return transmit(fd, buf, len, flags);
 }
 
 /* netio/syscall.h: receiving and sending, in a build without sanitizers. */
@@ -279,9 +265,9 @@ WRAP(long, syscall, long number, ...)
         a[i] = va_arg(args, long); /* NOLINT(clang-analyzer-valist.Uninitialized): it is begun */
     va_end(args);
     if (number == SYS_recvfrom && !a[4])
-        return receive((int)a[0], (void *)a[1], (size_t)a[2], (int)a[3]);
+        return __wrap_recv((int)a[0], (void *)a[1], (size_t)a[2], (int)a[3]);
     if (number == SYS_sendto && !a[4])
-        return transmit((int)a[0], (const void *)a[1], (size_t)a[2], (int)a[3]);
+        return __wrap_send((int)a[0], (const void *)a[1], (size_t)a[2], (int)a[3]);
     return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
