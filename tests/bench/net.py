@@ -209,7 +209,7 @@ def benches(kit):
                     # A message of some size is better not on the stack of each coroutine, which
                     # the cache has forgotten by the next one.
                     large = size >= self.large
-                    pairs = [('cpu_us', 'corvid', 'bare', None if large else self.limit),
+                    pairs = [('cpu_us', 'corvid', 'bare', self.limit),
                              ('cpu_us', 'lent', 'bare', self.limit if large else None),
                              ('cpu_us', 'timed', 'bare', None), ('cpu_us', 'when', 'bare', None),
                              ('cpu_us', 'corvid', 'go', 1.0), ('cpu_us', 'corvid', 'asio', 1.0)]
