@@ -14,6 +14,8 @@
 
 /* A turn of a thread that is not on a CPU counts as stuck after this long. */
 #define BLOCKED (5 * CO_MS)
+/* After a stall others are likely. A later one is noticed SLOW (watchdog.c) late, once in ALERT. */
+#define ALERT (2 * CO_SEC)
 
 /* What was seen of a worker last. */
 struct sight {
@@ -26,6 +28,7 @@ struct sight {
 static struct {
     struct co_latch latch; /* over the sights; only tried */
     _Atomic int64_t next;  /* when to look again */
+    _Atomic int64_t alert; /* until then stalls are to be expected */
     struct sight sights[CO__WORKERS_MAX];
 } lookout;
 
@@ -33,8 +36,9 @@ void co__lookout_start(int64_t now)
 {
     for (int i = 0; i < CO__WORKERS_MAX; i++)
         lookout.sights[i] = (struct sight){.since = now};
-    /* relaxed: no other thread yet. */
+    /* relaxed, both: no other thread yet. */
     atomic_store_explicit(&lookout.next, now + CO__LOOKOUT_EVERY, memory_order_relaxed);
+    atomic_store_explicit(&lookout.alert, 0, memory_order_relaxed /* as above */);
 }
 
 /* The CPU time of a worker's thread so far. */
@@ -48,16 +52,12 @@ static int64_t cpu_time(const struct co__worker *w)
     return time.tv_sec * CO_SEC + time.tv_nsec;
 }
 
-/*
- * Whether a turn that has lasted `ms` keeps the worker from the others. One whose thread has not
- * had the CPU has been preempted by the kernel, and nobody can help it to run sooner; or it is
- * blocked in a system call, which takes longer to tell.
- */
-static bool keeps_waiting(const struct sight *sight, int64_t now, int64_t cpu)
+/* Whether a turn computes, and has done so for long. */
+static bool computes(const struct sight *sight, int64_t now, int64_t cpu)
 {
     int64_t spent = now - sight->since;
 
-    return spent >= BLOCKED || (spent >= CO__LOOKOUT_EVERY && cpu - sight->cpu >= spent / 2);
+    return spent >= CO__LOOKOUT_EVERY && cpu - sight->cpu >= spent / 2;
 }
 
 /*
@@ -117,11 +117,19 @@ static bool look_at(struct co__worker *w, struct sight *sight, int64_t now)
     uint32_t turn = atomic_load_explicit(&w->turn, memory_order_relaxed);
     uint64_t was = atomic_load_explicit(&w->stuck, memory_order_relaxed);
     int64_t cpu = running ? cpu_time(w) : 0;
-    bool stuck = running && turn == sight->turn && keeps_waiting(sight, now, cpu);
+    bool lasts = running && turn == sight->turn;
+    bool busy = lasts && computes(sight, now, cpu);
+    /*
+     * A thread that has not had the CPU has been preempted by the kernel, and nobody can help it to
+     * run sooner; or it is blocked in a system call, which takes longer to tell.
+     */
+    bool stuck = busy || (lasts && now - sight->since >= BLOCKED);
     uint64_t verdict = stuck ? CO__STUCK | turn : 0;
 
     if (!running || turn != sight->turn)
         *sight = (struct sight){.turn = turn, .since = now, .cpu = cpu};
+    if (busy) /* relaxed: for the watchdog's pace alone */
+        atomic_store_explicit(&lookout.alert, now + ALERT, memory_order_relaxed);
     if (verdict != was) {
         atomic_store_explicit(&w->stuck, verdict, memory_order_relaxed /* as above */);
         atomic_fetch_add_explicit(&co__rt.stuck, (verdict != 0) - (was != 0), memory_order_relaxed);
@@ -155,6 +163,12 @@ int64_t co__lookout_next(void)
 {
     /* relaxed: who comes too early finds that there is nothing to do. */
     return atomic_load_explicit(&lookout.next, memory_order_relaxed);
+}
+
+bool co__lookout_alert(int64_t now)
+{
+    /* relaxed: a moment late is early enough. */
+    return now < atomic_load_explicit(&lookout.alert, memory_order_relaxed);
 }
 
 bool co__lookout_name_all(void)

@@ -16,7 +16,6 @@
 #define SLOW     (10 * CO_MS)
 #define SHORTEST (250 * CO_US)
 #define PATIENCE CO_SEC
-#define ALERT    CO_SEC
 
 /* The grace time is over: sticky cancel for every coroutine, and nothing new starts. */
 static void cancel_all(void)
@@ -66,32 +65,27 @@ static int64_t mind_grace(int phase)
 struct view {
     uint32_t naps[CO__WORKERS_MAX];
     uint32_t turns[CO__WORKERS_MAX];
-    int64_t stall_at; /* when somebody was stuck last */
 };
 
 /*
- * Compares with the last tick. *ret_quick: the next one has to come soon, as one worker sleeps and
- * others may be stuck: it has slept all the while, or nobody else looks after them; or as there
- * was a stall not long ago, and where there is one there are more. Returns: whether anything at
- * all has happened.
+ * Compares with the last tick. *ret_quick: the next one has to come soon, as there was a stall not
+ * long ago; or a worker runs, and nobody but us has looked, so it may be in a long turn. Returns:
+ * whether anything at all has happened.
  */
 static bool compare(struct view *view, int64_t now, bool looked, bool *ret_quick)
 {
     bool anything = false;
 
-    /* relaxed: a picture that may be a moment old. */
-    if (atomic_load_explicit(&co__rt.stuck, memory_order_relaxed) > 0)
-        view->stall_at = now;
-    *ret_quick = now - view->stall_at < ALERT;
+    *ret_quick = co__lookout_alert(now);
     for (int i = 0; i < co__rt.count; i++) {
         struct co__worker *w = &co__rt.workers[i];
         /* relaxed, all: a picture that may be a moment old. */
         uint32_t naps = atomic_load_explicit(&w->naps, memory_order_relaxed);
         uint32_t turns = atomic_load_explicit(&w->turn, memory_order_relaxed);
-        bool asleep = atomic_load_explicit(&w->state, memory_order_relaxed) == CO__SLEEPING;
+        bool runs = atomic_load_explicit(&w->state, memory_order_relaxed) == CO__RUNNING;
 
-        *ret_quick |= asleep && (looked || naps == view->naps[i]);
-        anything |= !asleep || naps != view->naps[i] || turns != view->turns[i];
+        *ret_quick |= runs && looked;
+        anything |= runs || naps != view->naps[i] || turns != view->turns[i];
         view->naps[i] = naps;
         view->turns[i] = turns;
     }

@@ -266,3 +266,32 @@ Test(vigil, a_sleep_is_not_taken_for_a_turn_that_lasts)
 {
     run_on(1, sleep_and_look, NULL);
 }
+
+/*
+ * Where one worker is never idle and looks out by itself, the watchdog need not: it took the
+ * processor from that worker a thousand times a second, as long as another one slept.
+ */
+static int stay_awake(void *arg)
+{
+    enum { WINDOWS = 50, TICKS = 20, HALF = 100 }; /* ticks of 10 ms, or 200 of a millisecond */
+    int64_t fewest = INT64_MAX;
+
+    (void)arg;
+    for (int i = 0; i < WINDOWS && fewest > HALF; i++) { /* a crowded machine has bad ones */
+        int64_t before = co_stat_value(CO__STAT_WAITS, -1);
+        int64_t end = co_now() + TICKS * 10 * CO_MS;
+        int64_t ticks;
+
+        while (co_now() < end)
+            CHECK(co_yield() == 0);
+        ticks = co_stat_value(CO__STAT_WAITS, -1) - before;
+        fewest = ticks < fewest ? ticks : fewest;
+    }
+    CHECK(fewest <= HALF);
+    return 0;
+}
+
+Test(vigil, a_busy_worker_beside_an_idle_one_is_left_alone)
+{
+    run_on(2, stay_awake, NULL);
+}
