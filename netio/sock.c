@@ -64,31 +64,37 @@ static ssize_t take(const struct co__slot *slot, void *buf, size_t cap)
     return co__sys_recv(slot->fd, buf, cap, slot->flags);
 }
 
-/* Returns: as sendmsg(2). What a pipe without readers says by a signal, the runtime ignores. */
-static ssize_t put(const struct co__slot *slot, const struct msghdr *msg, size_t len)
+/* Returns: as send(2). What a pipe without readers says by a signal, the runtime ignores. */
+static ssize_t put(const struct co__slot *slot, const void *buf, size_t len)
 {
     co__count(co__net_counts.sends);
     if (slot->kind == CO__SLOT_PIPE)
-        return len < msg->msg_iov->iov_len ? write(slot->fd, msg->msg_iov->iov_base, len)
-                                           : writev(slot->fd, msg->msg_iov, (int)msg->msg_iovlen);
-    if (msg->msg_iovlen == 1 || len < msg->msg_iov->iov_len) /* cheaper for the kernel */
-        return co__sys_send(slot->fd, msg->msg_iov->iov_base, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return write(slot->fd, buf, len);
+    return co__sys_send(slot->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Returns: as sendmsg(2). */
+static ssize_t put_pieces(const struct co__slot *slot, const struct msghdr *msg)
+{
+    co__count(co__net_counts.sends);
+    if (slot->kind == CO__SLOT_PIPE)
+        return writev(slot->fd, msg->msg_iov, (int)msg->msg_iovlen);
     return sendmsg(slot->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/*
- * One system call, or none if it is known to fail. Returns: as recv(2); -EAGAIN. *ret_asked: it
- * was made.
- */
-static ssize_t receive_now(struct co__slot *slot, void *buf, size_t cap, bool *ret_asked)
+/* Whether a system call may bring something; it is known to fail otherwise. */
+static bool worth_asking(const struct co__slot *slot)
+{
+    return slot->left != CO__SLOT_DRAINED || !nothing_new(&slot->read);
+}
+
+/* One system call. Returns: as recv(2); -ECANCELED. */
+static ssize_t ask(struct co__slot *slot, void *buf, size_t cap)
 {
     ssize_t n = 0;
     bool all;
     int r;
 
-    *ret_asked = slot->left != CO__SLOT_DRAINED || !nothing_new(&slot->read);
-    if (!*ret_asked)
-        return -EAGAIN;
     do {
         if (co__source_consume(&slot->read) & CO__SOURCE_CLOSING)
             return -ECANCELED;
@@ -110,37 +116,21 @@ static ssize_t receive_now(struct co__slot *slot, void *buf, size_t cap, bool *r
     return r;
 }
 
+/* The same, into memory that is brought for it. */
+static ssize_t ask_with(struct co__slot *slot, struct co__room *room)
+{
+    int r = room->bring ? room->bring(room) : 0;
+
+    return r < 0 ? r : ask(slot, room->buf, fake_short(slot, room->cap));
+}
+
 /* Whether the stop ends it for the reader, who has just found nothing. */
 static bool is_over(const struct co__slot *slot)
 {
-    /* relaxed, both: see slot.h. */
-    return __atomic_load_n(&slot->yields, __ATOMIC_RELAXED) &&
+    /* relaxed, all: see slot.h. */
+    return __atomic_load_n(&slot->draining, __ATOMIC_RELAXED) &&
+           __atomic_load_n(&slot->yields, __ATOMIC_RELAXED /* as above */) &&
            !__atomic_load_n(&slot->heard, __ATOMIC_RELAXED /* as above */);
-}
-
-/*
- * One try. Returns: as co_recv; -EAGAIN if there is nothing, and *ret_drained for co__source_wait.
- */
-static ssize_t receive_once(struct co__slot *slot, void *buf, size_t cap, bool *ret_drained)
-{
-    for (;;) {
-        bool asked;
-        ssize_t n;
-        int r;
-
-        if (CO__CHAOS(CO__CHAOS_RETRY) && (r = fake_again(slot, &slot->read)) < 0)
-            return r;
-        n = receive_now(slot, buf, fake_short(slot, cap), &asked);
-        if (n != -EAGAIN)
-            return n;
-        *ret_drained = !asked;
-        /* relaxed: see slot.h. */
-        if (!__atomic_load_n(&slot->draining, __ATOMIC_RELAXED) || !is_over(slot))
-            return n;
-        if (asked)
-            return 0;
-        slot->left = CO__SLOT_UNKNOWN; /* the stop says: ask */
-    }
 }
 
 static int wait_to_receive(struct co__slot *slot, bool drained)
@@ -151,16 +141,29 @@ static int wait_to_receive(struct co__slot *slot, bool drained)
     return r;
 }
 
-static ssize_t receive(struct co__slot *slot, void *buf, size_t cap)
+/* Returns: as co_recv. */
+static ssize_t receive(struct co__slot *slot, struct co__room *room)
 {
     for (;;) {
-        bool drained = false;
-        ssize_t n = receive_once(slot, buf, cap, &drained);
-        int r;
+        bool asked;
+        ssize_t n;
+        int r = 0;
 
+        if (CO__CHAOS(CO__CHAOS_RETRY) && (r = fake_again(slot, &slot->read)) < 0)
+            return r;
+        asked = worth_asking(slot);
+        n = asked ? ask_with(slot, room) : -EAGAIN;
         if (n != -EAGAIN)
             return n;
-        r = wait_to_receive(slot, drained);
+        if (is_over(slot)) {
+            if (asked)
+                return 0;
+            slot->left = CO__SLOT_UNKNOWN; /* the stop says: ask */
+            continue;
+        }
+        if (room->let_go)
+            room->let_go(room);
+        r = wait_to_receive(slot, !asked);
         if (r < 0)
             return r;
     }
@@ -169,14 +172,13 @@ static ssize_t receive(struct co__slot *slot, void *buf, size_t cap)
 ssize_t co__recv_now(int fd, void *buf, size_t cap)
 {
     struct co__slot *slot;
-    bool asked;
     ssize_t n;
     int r;
 
     slot = co__slot_begin(fd, CO__SLOT_READING, &r);
     if (!slot)
         return r;
-    n = receive_now(slot, buf, cap, &asked);
+    n = worth_asking(slot) ? ask(slot, buf, cap) : -EAGAIN;
     co__slot_leave(slot, CO__SLOT_READING);
     return n;
 }
@@ -189,7 +191,8 @@ ssize_t co__recv_poll(int fd, void *buf, size_t cap, bool *ret_asked)
 
     if (!slot)
         return r;
-    n = receive_now(slot, buf, fake_short(slot, cap), ret_asked);
+    *ret_asked = worth_asking(slot);
+    n = *ret_asked ? ask(slot, buf, fake_short(slot, cap)) : -EAGAIN;
     co__slot_leave(slot, CO__SLOT_READING);
     return n;
 }
@@ -213,8 +216,7 @@ int co__recv_wait(int fd, bool asked)
     slot = co__slot_begin(fd, CO__SLOT_READING, &r);
     if (!slot)
         return r;
-    /* relaxed: see slot.h. */
-    if (__atomic_load_n(&slot->draining, __ATOMIC_RELAXED) && is_over(slot)) {
+    if (is_over(slot)) {
         r = look_at_stop(slot);
     } else {
         r = wait_to_receive(slot, !asked);
@@ -224,29 +226,23 @@ int co__recv_wait(int fd, bool asked)
     return r;
 }
 
-ssize_t co__recv_lean(int fd, void *buf, size_t cap, void (*let_go)(void *arg), void *arg)
+ssize_t co__recv_lean(int fd, struct co__room *room)
 {
     struct co__slot *slot;
-    bool drained = false;
     ssize_t n;
     int r;
 
     slot = co__slot_begin(fd, CO__SLOT_READING, &r);
     if (!slot)
         return r;
-    n = receive_once(slot, buf, cap, &drained);
-    if (n == -EAGAIN) {
-        let_go(arg);
-        r = wait_to_receive(slot, drained);
-        if (r < 0)
-            n = r;
-    }
+    n = receive(slot, room);
     co__slot_leave(slot, CO__SLOT_READING);
     return n;
 }
 
 ssize_t co_recv(int fd, void *buf, size_t cap)
 {
+    struct co__room room = {.buf = buf, .cap = cap};
     struct co__slot *slot;
     ssize_t n;
     int r;
@@ -254,31 +250,32 @@ ssize_t co_recv(int fd, void *buf, size_t cap)
     slot = co__slot_begin(fd, CO__SLOT_READING, &r);
     if (!slot)
         return r;
-    n = cap > 0 ? receive(slot, buf, cap) : 0;
+    n = cap > 0 ? receive(slot, &room) : 0;
     co__slot_leave(slot, CO__SLOT_READING);
     return n;
 }
 
 ssize_t co_recvn(int fd, void *buf, size_t len)
 {
+    struct co__room room = {.buf = buf, .cap = len};
     struct co__slot *slot;
-    size_t done = 0;
     ssize_t n = 0;
     int r;
 
     slot = co__slot_begin(fd, CO__SLOT_READING, &r);
     if (!slot)
         return r;
-    while (done < len) {
-        n = receive(slot, (char *)buf + done, len - done);
+    while (room.cap > 0) {
+        n = receive(slot, &room);
         if (n <= 0)
             break;
-        done += (size_t)n;
-        if (done < len && (n = co_check()) < 0)
+        room.buf = (char *)room.buf + n;
+        room.cap -= (size_t)n;
+        if (room.cap > 0 && (n = co_check()) < 0)
             break;
     }
     co__slot_leave(slot, CO__SLOT_READING);
-    return n < 0 ? n : (ssize_t)done;
+    return n < 0 ? n : (ssize_t)(len - room.cap);
 }
 
 int co__slot_about_to_write(struct co__slot *slot)
@@ -297,18 +294,11 @@ int co__slot_wait_for_room(struct co__slot *slot)
     return co__source_wait(&slot->write, false);
 }
 
-/* One system call's worth. Returns: bytes written, 0 after waiting, or a negative errno. */
-static ssize_t send_some(struct co__slot *slot, const struct msghdr *msg)
+/* What a system call has sent. Returns: bytes written, 0 after waiting, or a negative errno. */
+static ssize_t sent(struct co__slot *slot, ssize_t n)
 {
-    int r = co__slot_about_to_write(slot);
-    size_t len;
-    ssize_t n;
+    int r;
 
-    if (r <= 0)
-        return r;
-    /* Not all is sent, so there is a piece. NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage) */
-    len = fake_short(slot, msg->msg_iov->iov_len);
-    n = put(slot, msg, len);
     co__spend(n);
     if (n >= 0)
         return n;
@@ -316,6 +306,30 @@ static ssize_t send_some(struct co__slot *slot, const struct msghdr *msg)
     if (r == -EINTR)
         return 0;
     return r == -EAGAIN ? co__slot_wait_for_room(slot) : r;
+}
+
+/* One system call's worth. Returns: as sent. */
+static ssize_t send_some(struct co__slot *slot, const void *buf, size_t len)
+{
+    int r = co__slot_about_to_write(slot);
+
+    return r <= 0 ? r : sent(slot, put(slot, buf, fake_short(slot, len)));
+}
+
+/* As send_some, of several pieces at once. */
+static ssize_t send_pieces(struct co__slot *slot, const struct msghdr *msg)
+{
+    const struct iovec *first = msg->msg_iov;
+    int r = co__slot_about_to_write(slot);
+    size_t len;
+
+    if (r <= 0)
+        return r;
+    /* Not all is sent, so there is a piece. NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage) */
+    len = fake_short(slot, first->iov_len);
+    if (msg->msg_iovlen == 1 || len < first->iov_len) /* cheaper for the kernel */
+        return sent(slot, put(slot, first->iov_base, len));
+    return sent(slot, put_pieces(slot, msg));
 }
 
 /* Drops n bytes from the front of a message. */
@@ -332,20 +346,22 @@ static void advance(struct msghdr *msg, size_t n)
     }
 }
 
-static ssize_t send_all(struct co__slot *slot, struct msghdr *msg, size_t len)
+/* Sends all of buf, or, where that is NULL, of msg. */
+static ssize_t send_all(struct co__slot *slot, const char *buf, struct msghdr *msg, size_t len)
 {
     size_t done = 0;
 
     if (slot->broken)
         return -EPIPE;
     while (done < len) {
-        ssize_t n = send_some(slot, msg);
+        ssize_t n = msg ? send_pieces(slot, msg) : send_some(slot, buf + done, len - done);
 
         if (n > 0) {
             done += (size_t)n;
             if (done == len)
                 break;
-            advance(msg, (size_t)n);
+            if (msg)
+                advance(msg, (size_t)n);
             n = co_check();
         }
         if (n < 0) {
@@ -360,8 +376,6 @@ static ssize_t send_all(struct co__slot *slot, struct msghdr *msg, size_t len)
 /* One system call. Returns: as co__send_now. */
 static ssize_t send_now(struct co__slot *slot, const void *buf, size_t len)
 {
-    struct iovec piece = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
-    struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};
     ssize_t n;
     int r;
 
@@ -369,7 +383,7 @@ static ssize_t send_now(struct co__slot *slot, const void *buf, size_t len)
         return -EPIPE;
     if (co__source_consume(&slot->write) & CO__SOURCE_CLOSING)
         return -ECANCELED;
-    n = put(slot, &msg, len);
+    n = put(slot, buf, len);
     r = n < 0 ? -errno : 0;
     if (r < 0)
         return r == -EINTR ? -EAGAIN : r;
@@ -424,15 +438,13 @@ ssize_t co_sendv(int fd, const struct iovec *iov, int count)
     slot = co__slot_enter(fd, CO__SLOT_WRITING, &r);
     if (!slot)
         return r;
-    n = send_all(slot, &msg, len);
+    n = send_all(slot, NULL, &msg, len);
     co__slot_leave(slot, CO__SLOT_WRITING);
     return n;
 }
 
 ssize_t co_send(int fd, const void *buf, size_t len)
 {
-    struct iovec piece = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
-    struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};
     struct co__slot *slot;
     ssize_t n;
     int r;
@@ -440,7 +452,7 @@ ssize_t co_send(int fd, const void *buf, size_t len)
     slot = co__slot_begin(fd, CO__SLOT_WRITING, &r);
     if (!slot)
         return r;
-    n = send_all(slot, &msg, len);
+    n = send_all(slot, buf, NULL, len);
     co__slot_leave(slot, CO__SLOT_WRITING);
     return n;
 }

@@ -15,9 +15,24 @@
 
 enum { AROUND = 4096, PEEK_MOST = 1 << 30 };
 
-static void let_go(void *buffer)
+static int bring(struct co__room *room)
 {
-    co__stream_trim(buffer);
+    struct co_stream *stream = room->arg;
+    struct co_stream_buffer *in = &stream->in;
+    int r = co__stream_make_room(stream, in);
+
+    if (r < 0)
+        return r;
+    room->buf = in->mem + in->end;
+    room->cap = in->cap - in->end;
+    return 0;
+}
+
+static void let_go(struct co__room *room)
+{
+    struct co_stream *stream = room->arg;
+
+    co__stream_trim(&stream->in);
 }
 
 /* Reads some into memory of the caller's. */
@@ -44,17 +59,9 @@ static ssize_t fill_from_transport(struct co_stream *stream)
 
 static ssize_t fill_from_socket(struct co_stream *stream)
 {
-    struct co_stream_buffer *in = &stream->in;
-    ssize_t n;
+    struct co__room room = {.bring = bring, .let_go = let_go, .arg = stream};
 
-    do {
-        int r = co__stream_make_room(stream, in);
-
-        if (r < 0)
-            return r;
-        n = co__recv_lean(stream->fd, in->mem + in->end, in->cap - in->end, let_go, in);
-    } while (n == -EAGAIN);
-    return n;
+    return co__recv_lean(stream->fd, &room);
 }
 
 /* Reads some into the buffer. Returns: how many bytes, 0 at the end, or a negative errno. */

@@ -64,8 +64,8 @@ struct co__entry {
 };
 
 /*
- * A park and its end touch the first line, a little of the second and the third: with many
- * coroutines each line is one that has to be fetched from afar.
+ * A park and its end touch the first two lines and no more: with many coroutines each line is one
+ * that has to be fetched from afar.
  */
 struct co__coro {
     _Alignas(CO__CACHE_LINE) _Atomic uint64_t word;
@@ -87,12 +87,12 @@ struct co__coro {
     uint16_t pins;              /* depth of co_pin, plus one if it was started pinned */
     uint16_t home;              /* the worker it is pinned to, while pins > 0 */
     uint16_t nosuspend;         /* depth of co_nosuspend_open */
-    struct co__context context; /* begins with what a switch needs */
-    struct co__timer timer;
     /* What the park is for, and since when; for reports, which check the word around their look. */
     const char *what;
     const void *object;
     int64_t since;
+    struct co__timer timer;
+    struct co__context context; /* begins with what a switch needs, the last of the second line */
     struct co__coro
         *next; /* in an injector, an inbox or a free list; whoever took it out owns the field */
     _Atomic(const char *) name; /* of the running coroutine's choice; reports read it any time */

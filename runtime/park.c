@@ -99,6 +99,15 @@ bool co_unpark(co_ticket ticket, int result)
     return won;
 }
 
+/* Apart from steps 4 and 5, which are short so. */
+static __attribute__((noinline)) void end_at_once(struct co__coro *co, uint64_t word, int why)
+{
+    /* Lost: somebody else's reason holds. FIRED needs no look at SAVED, which is set next, by
+     * us. */
+    if (co__claim(co, word >> CO__SEQ_SHIFT, CO__TICKET_SEQ, why))
+        atomic_fetch_or_explicit(&co->word, CO__FIRED, memory_order_acq_rel /* as co__fire */);
+}
+
 /* Steps 4 and 5. refused: what the publishing step returned. */
 static void commit_rest(struct co__worker *w, struct co__coro *co, uint64_t word, int refused)
 {
@@ -117,10 +126,8 @@ static void commit_rest(struct co__worker *w, struct co__coro *co, uint64_t word
         else
             co__timer_arm(&w->timers, co, until);
     }
-    /* Lost: somebody else's reason holds. FIRED needs no look at SAVED, which is set next, by
-     * us. */
-    if (why && co__claim(co, word >> CO__SEQ_SHIFT, CO__TICKET_SEQ, why))
-        atomic_fetch_or_explicit(&co->word, CO__FIRED, memory_order_acq_rel /* as co__fire */);
+    if (why)
+        end_at_once(co, word, why);
     co->since = w->clock;
     co__stat(w->stats, CO__STAT_PARKED);
     /* acq_rel: releases the saved registers to whoever fires; acquires the winner's result if

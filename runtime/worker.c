@@ -74,9 +74,9 @@ void co__worker_set(struct co__worker *w)
     this_worker = w;
 }
 
-void co__count(int id)
+__attribute__((noinline)) void co__count(int id)
 {
-    struct co__worker *w = co__worker();
+    struct co__worker *w = this_worker; /* not inlined, as co__worker is not */
 
     if (id < 0)
         return;
@@ -255,6 +255,7 @@ __attribute__((no_sanitize("thread"))) static void foresee(const struct co__work
         return;
     __builtin_prefetch(co->object, 1);
     stack = co->context.saved; /* NULL: it has not begun */
+#pragma GCC unroll 16
     for (int i = 0; stack && i < STACK_LINES; i++)
         __builtin_prefetch(stack + (ptrdiff_t)i * FETCHED, 1);
     co = co__deque_peek(&w->deque, 1);
@@ -262,7 +263,6 @@ __attribute__((no_sanitize("thread"))) static void foresee(const struct co__work
         return;
     __builtin_prefetch(co, 1);
     __builtin_prefetch((const char *)co + FETCHED, 1);
-    __builtin_prefetch(&co->what, 1);
 }
 
 static void beat(struct co__worker *w)

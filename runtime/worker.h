@@ -22,26 +22,29 @@ enum co__action { CO__ACTION_PARK, CO__ACTION_YIELD, CO__ACTION_END };
 enum co__worker_state { CO__RUNNING, CO__SLEEPING };
 
 struct co__worker {
-    /* The owner thread's. */
-    struct co__coro *current; /* who runs; NULL on the worker's own stack */
-    struct co__context context;
-    int index;
-    int budget;       /* calls that the running coroutine may still make before it yields */
-    int countdown;    /* turns until the next look at the outside */
-    int lifo_run;     /* coroutines taken from the LIFO slot in a row */
-    bool batching;    /* readiness is being delivered: wake others once, at the end */
-    bool searching;   /* counted as a searcher */
-    bool uv_open;     /* the loop is initialised */
-    bool local_turn;  /* the pinned ones had the last turn */
-    bool oldest_turn; /* after the last look the oldest of the deque had a turn */
-    bool keeps;       /* it is the keeper of a stuck worker: see vigil.h */
-    enum co__action action;
+    /* The owner thread's. What each turn and each call looks at comes first, in two lines. */
+    _Alignas(
+        CO__CACHE_LINE) struct co__coro *current; /* who runs; NULL on the worker's own stack */
+    int64_t *stats;
     co_commit_fn *commit;
     void *commit_arg;
-    int64_t clock;  /* the monotonic clock, read not long ago */
-    int64_t uv_ran; /* when the libuv loop ran last */
-    int64_t live;   /* coroutines started less ended here, not yet told to the runtime */
-    int64_t *stats;
+    int64_t clock; /* the monotonic clock, read not long ago */
+    enum co__action action;
+    int budget;             /* calls that the running coroutine may still make before it yields */
+    int countdown;          /* turns until the next look at the outside */
+    int lifo_run;           /* coroutines taken from the LIFO slot in a row */
+    bool batching;          /* readiness is being delivered: wake others once, at the end */
+    bool searching;         /* counted as a searcher */
+    bool local_turn;        /* the pinned ones had the last turn */
+    bool oldest_turn;       /* after the last look the oldest of the deque had a turn */
+    bool keeps;             /* it is the keeper of a stuck worker: see vigil.h */
+    bool uv_open;           /* the loop is initialised */
+    struct co__queue local; /* pinned here and ready; the owner's alone */
+    struct co__context context;
+
+    int index;
+    int64_t uv_ran;     /* when the libuv loop ran last */
+    int64_t live;       /* coroutines started less ended here, not yet told to the runtime */
     int64_t polled;     /* when it looked at the epoll last */
     int poll_countdown; /* looks until it looks at the epoll, however little time has passed */
     uint32_t random;
@@ -53,8 +56,7 @@ struct co__worker {
     int wake_fd;
     uv_loop_t loop;
     pthread_t thread;
-    _Atomic pid_t tid;      /* 0: the thread has not begun */
-    struct co__queue local; /* pinned here and ready; the owner's alone */
+    _Atomic pid_t tid; /* 0: the thread has not begun */
     struct co__linger linger;
 
     /* Everybody's. */

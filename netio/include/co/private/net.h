@@ -24,11 +24,19 @@ CO_API CO_NODISCARD ssize_t co__recv_now(int fd, void *buf, size_t cap);
 CO_API CO_NODISCARD ssize_t co__send_now(int fd, const void *buf, size_t len);
 
 /*
- * As co_recv, but holds no memory while it waits: before it does it calls let_go(arg), and after
- * it returns -EAGAIN, whereupon the caller brings memory again. Not exported.
+ * Where received bytes go. With bring and let_go it need not be there while nothing comes: bring
+ * sees to buf and cap before a system call, let_go takes them back before a wait.
  */
-CO_NODISCARD ssize_t co__recv_lean(int fd, void *buf, size_t cap, void (*let_go)(void *arg),
-                                   void *arg);
+struct co__room {
+    void *buf;
+    size_t cap;
+    int (*bring)(struct co__room *room); /* Returns: 0, or a negative errno that ends the call */
+    void (*let_go)(struct co__room *room);
+    void *arg;
+};
+
+/* As co_recv, into a room. Not exported. */
+CO_NODISCARD ssize_t co__recv_lean(int fd, struct co__room *room);
 
 /*
  * For a transport, whose calls of a library must not suspend: as co__recv_now, but minds neither
