@@ -13,6 +13,8 @@
 
 #include <co/offload.h>
 #include <co/park.h>
+#include <co/private/poll.h>
+#include <co/task.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,15 +23,74 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PIECES_MAX = 64, SIZE_LEAST = 64, SIZE_MOST = 1 << 24, FILE_PIECE = 65536 };
+enum {
+    PIECES_MAX = 64,
+    SIZE_LEAST = 64,
+    SIZE_MOST = 1 << 24,
+    FILE_PIECE = 65536,
+    LINE = 64,
+    WORKERS_MAX = 256
+};
 
 /* ---- buffers ---- */
 
+/*
+ * Buffers are taken when there are bytes and given back when there are none, so with busy streams
+ * for each message. A worker keeps the one of the usual size that was given back last: the next
+ * stream gets it, still in the cache, and aligned so that the kernel copies to it at its best
+ * (docs/decisions/0036). Threads: each worker its own; no call in between suspends.
+ */
+static struct {
+    _Alignas(LINE) char *mem;
+} spares[WORKERS_MAX];
+
+static char **own_spare(void)
+{
+#if defined CO_ASAN || defined CO_TSAN
+    return NULL; /* a view that is used for too long is to be found */
+#else
+    int worker = co_worker();
+
+    return worker < 0 ? NULL : &spares[worker].mem;
+#endif
+}
+
+static void free_spares(void)
+{
+    for (int i = 0; i < WORKERS_MAX; i++) {
+        free(spares[i].mem);
+        spares[i].mem = NULL;
+    }
+}
+
+static __attribute__((constructor)) void hook_up(void)
+{
+    (void)co__on_end(free_spares);
+}
+
+static char *first_buffer(size_t cap)
+{
+    char **spare = cap == CO_STREAM_SIZE ? own_spare() : NULL;
+    char *mem = spare ? *spare : NULL;
+
+    if (mem)
+        *spare = NULL;
+    else /* a string's end has room behind the last byte */
+        mem = aligned_alloc(LINE, (cap + LINE) / LINE * LINE);
+    return mem;
+}
+
 void co__stream_trim(struct co_stream_buffer *buffer)
 {
+    char **spare;
+
     if (buffer->start < buffer->end)
         return;
-    free(buffer->mem);
+    spare = buffer->cap == CO_STREAM_SIZE ? own_spare() : NULL;
+    if (spare && !*spare)
+        *spare = buffer->mem;
+    else
+        free(buffer->mem);
     *buffer = (struct co_stream_buffer){0};
 }
 
@@ -48,7 +109,7 @@ int co__stream_make_room(const struct co_stream *stream, struct co_stream_buffer
         buffer->start = 0;
         return 0;
     }
-    mem = realloc(buffer->mem, cap + 1); /* a string's end has room behind the last byte */
+    mem = buffer->mem ? realloc(buffer->mem, cap + 1) : first_buffer(cap);
     if (!mem)
         return -ENOMEM;
     buffer->mem = mem;

@@ -27,22 +27,44 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DRAIN_HOOKS = 8 };
+enum { HOOKS = 8 };
 
-static void (*drain_hooks[DRAIN_HOOKS])(void);
-static _Atomic int drain_hook_count;
+/* Functions of layers above that are called at some point of a runtime's life. */
+struct hooks {
+    void (*fn[HOOKS])(void);
+    _Atomic int count;
+};
+
+static struct hooks on_drain, on_end;
 static _Atomic int occupied; /* a runtime runs, or was given up */
 static struct sigaction old_term, old_int, old_usr1, old_pipe;
 
-int co__on_drain(void (*fn)(void))
+static int add_hook(struct hooks *hooks, void (*fn)(void))
 {
     /* relaxed: hooks are registered before anything could need them; see the header. */
-    int i = atomic_fetch_add_explicit(&drain_hook_count, 1, memory_order_relaxed);
+    int i = atomic_fetch_add_explicit(&hooks->count, 1, memory_order_relaxed);
 
-    if (i >= DRAIN_HOOKS)
+    if (i >= HOOKS)
         return -ENOSPC;
-    drain_hooks[i] = fn;
+    hooks->fn[i] = fn;
     return 0;
+}
+
+static void call_hooks(struct hooks *hooks)
+{
+    /* relaxed: see add_hook. */
+    for (int i = 0; i < atomic_load_explicit(&hooks->count, memory_order_relaxed); i++)
+        hooks->fn[i]();
+}
+
+int co__on_drain(void (*fn)(void))
+{
+    return add_hook(&on_drain, fn);
+}
+
+int co__on_end(void (*fn)(void))
+{
+    return add_hook(&on_end, fn);
 }
 
 /* ---- stopping ---- */
@@ -99,9 +121,7 @@ void co__run_check(struct co__worker *w)
         return;
     co__idle_tell(&co__rt.idle); /* the watchdog keeps the grace time */
     co__batch_begin(w);
-    /* relaxed: see co__on_drain. */
-    for (int i = 0; i < atomic_load_explicit(&drain_hook_count, memory_order_relaxed); i++)
-        drain_hooks[i]();
+    call_hooks(&on_drain);
     co__signals_drain();
     co__batch_end(w);
 }
@@ -327,6 +347,7 @@ static int prepare(const struct co_conf *conf)
 static void tidy(void)
 {
     workers_stop();
+    call_hooks(&on_end);
     co__coros_stop();
     co__stacks_stop();
     co__trace_stop();

@@ -146,8 +146,8 @@ def benches(kit):
             """
             All servers run, and have their connections, all the time; they are driven by turns, so
             what is compared lies a quarter of a second apart. Or, fresh, all that is made anew for
-            each round: where a few connections are told to threads by chance, a figure is of one
-            throw of the dice otherwise. Apart: the client has the last processor to itself and
+            each round: which memory a process gets, and which thread a connection, stays as it is
+            for its life, so a figure is of one throw of the dice otherwise. Apart: the client has the last processor to itself and
             never sleeps, the servers have the others.
             """
             served, driven = modes
@@ -217,7 +217,7 @@ def benches(kit):
                              'threads; timed: a deadline for each message; when: and no stack '
                              'between them; lent: from the buffer of a stream')
                     yield self.compare(options, servers, title, pairs, ('echo', 'echo'),
-                                       connections, size, apart=apart)
+                                       connections, size, fresh=True, apart=apart)
 
     class Streaming(Net):
         name = 'streaming'

@@ -3,6 +3,7 @@
 #include "netio/world.h"
 #include <co/group.h>
 #include <co/stream.h>
+#include <malloc.h>
 
 TestSuite(stream, .timeout = 30);
 
@@ -433,6 +434,40 @@ static int idle_holds_nothing(void *arg)
 Test(stream, holds_no_buffer_while_nothing_happens)
 {
     run_on(1, idle_holds_nothing, NULL);
+}
+
+/* ---- what a worker keeps, it keeps no longer than the runtime lives ---- */
+
+static int read_and_write(void *arg)
+{
+    struct pair pair;
+    struct co_stream stream = open_pair(&pair);
+    char *line = NULL;
+
+    (void)arg;
+    say(pair.plain, "ab\n");
+    CHECK(co_stream_read_line(&stream, 100, &line) == 3);
+    CHECK(co_stream_write(&stream, "out", 3) == 3 && co_stream_flush(&stream) == 0);
+    end_pair(&stream, &pair);
+    return 0;
+}
+
+static int do_nothing(void *arg)
+{
+    (void)arg;
+    return co_yield();
+}
+
+Test(stream, a_runtime_that_is_over_has_given_its_buffers_back)
+{
+    size_t before;
+    size_t after;
+
+    run_on(2, do_nothing, NULL); /* what is made once and for all */
+    before = mallinfo2().uordblks;
+    run_on(2, read_and_write, NULL);
+    after = mallinfo2().uordblks;
+    cr_assert(after < before + CO_STREAM_SIZE, "%zu bytes, then %zu", before, after);
 }
 
 static void read_when(void *arg, int why)

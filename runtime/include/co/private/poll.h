@@ -52,4 +52,7 @@ void co__fd_close(int fd);
  */
 int co__on_drain(void (*fn)(void));
 
+/* The same, when a runtime is over and its threads are no more: to give back what was kept. */
+int co__on_end(void (*fn)(void));
+
 #endif
