@@ -346,7 +346,7 @@ static void advance(struct msghdr *msg, size_t n)
     }
 }
 
-/* Sends all of buf, or, where that is NULL, of msg. */
+/* Sends all of msg, or, where that is NULL, of buf. */
 static ssize_t send_all(struct co__slot *slot, const char *buf, struct msghdr *msg, size_t len)
 {
     size_t done = 0;
