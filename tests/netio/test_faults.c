@@ -184,7 +184,7 @@ Test(faults, what_delays_or_divides_a_call_is_not_seen)
         {FAULTS_CLOSE, EINTR, 0},
         {FAULTS_CLOSE, EIO, 0},
         {FAULTS_READ, EINTR, 0},
-        {FAULTS_WRITE, EAGAIN | FAULTS_LATE, 0},
+        {FAULTS_WAKE, EAGAIN | FAULTS_LATE, 0},
         {FAULTS_EPOLL_WAIT, EINTR, 0},
         {FAULTS_EPOLL_PWAIT, EINTR, 0},
         {FAULTS_EPOLL_PWAIT, ENOSYS, 0},

@@ -53,7 +53,11 @@ static int talk_to_cat(void)
     if (r < 0)
         return r;
     for (int i = 0; i < 3; i++) {
-        n = co_send(cat.in, input, 1000);
+        const struct iovec pieces[] = {
+            {(void *)(uintptr_t)input, 400},
+            {(void *)(uintptr_t)(input + 400), 600}}; /* iovec has no const */
+
+        n = i == 1 ? co_sendv(cat.in, pieces, 2) : co_send(cat.in, input, 1000);
         if (n >= 0)
             n = co_recvn(cat.out, back, 1000);
         if (n < 0)
@@ -155,7 +159,8 @@ static void try_each(const struct trial *trials, size_t count, bool seen)
 Test(lacking, what_delays_or_divides_a_call_is_not_seen)
 {
     static const struct trial trials[] = {
-        {FAULTS_READ, EINTR, 0},    {FAULTS_READ, EAGAIN, 0},         {FAULTS_WRITEV, EINTR, 0},
+        {FAULTS_READ, EINTR, 0},    {FAULTS_READ, EAGAIN, 0},         {FAULTS_WRITE, EINTR, 0},
+        {FAULTS_WRITE, EAGAIN, 0},  {FAULTS_WRITE, FAULTS_SHORT, 0},  {FAULTS_WRITEV, EINTR, 0},
         {FAULTS_WRITEV, EAGAIN, 0}, {FAULTS_WRITEV, FAULTS_SHORT, 0}, {FAULTS_WAITID, EINTR, 0},
         {FAULTS_POLL, EINTR, 0},    {FAULTS_CLOSE, EINTR, 0},         {FAULTS_CLOSE, EIO, 0},
     };

@@ -40,7 +40,8 @@ enum faults_call {
     FAULTS_POLL,
     FAULTS_CLOSE,
     FAULTS_READ,
-    FAULTS_WRITE,
+    FAULTS_WRITE, /* write(2) of data; FAULTS_WAKE: of the 8 bytes that an eventfd takes */
+    FAULTS_WAKE,
     FAULTS_EPOLL_CREATE,
     FAULTS_EPOLL_ADD,
     FAULTS_EPOLL_MOD,
