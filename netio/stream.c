@@ -37,21 +37,23 @@ enum {
 /*
  * Buffers are taken when there are bytes and given back when there are none, so with busy streams
  * for each message. A worker keeps the one of the usual size that was given back last: the next
- * stream gets it, still in the cache, and aligned so that the kernel copies to it at its best
- * (docs/decisions/0036). Threads: each worker its own; no call in between suspends.
+ * stream gets it, still in the cache, and the first one aligned so that the kernel copies to it at
+ * its best (docs/decisions/0036). Threads: each worker its own; no call in between suspends.
  */
-static struct {
+static struct spare {
     _Alignas(LINE) char *mem;
+    bool made; /* the first one, which is aligned; the others lie between other people's memory,
+                  where alignment would leave holes that the next does not fit into */
 } spares[WORKERS_MAX];
 
-static char **own_spare(void)
+static struct spare *own_spare(void)
 {
 #if defined CO_ASAN || defined CO_TSAN
     return NULL; /* a view that is used for too long is to be found */
 #else
     int worker = co_worker();
 
-    return worker < 0 ? NULL : &spares[worker].mem;
+    return worker < 0 ? NULL : &spares[worker];
 #endif
 }
 
@@ -59,7 +61,7 @@ static void free_spares(void)
 {
     for (int i = 0; i < WORKERS_MAX; i++) {
         free(spares[i].mem);
-        spares[i].mem = NULL;
+        spares[i] = (struct spare){0};
     }
 }
 
@@ -70,25 +72,30 @@ static __attribute__((constructor)) void hook_up(void)
 
 static char *first_buffer(size_t cap)
 {
-    char **spare = cap == CO_STREAM_SIZE ? own_spare() : NULL;
-    char *mem = spare ? *spare : NULL;
+    struct spare *spare = cap == CO_STREAM_SIZE ? own_spare() : NULL;
+    char *mem;
 
-    if (mem)
-        *spare = NULL;
-    else /* a string's end has room behind the last byte */
-        mem = aligned_alloc(LINE, (cap + LINE) / LINE * LINE);
-    return mem;
+    if (spare && spare->mem) {
+        mem = spare->mem;
+        spare->mem = NULL;
+        return mem;
+    }
+    if (spare && !spare->made) {
+        spare->made = true;
+        return aligned_alloc(LINE, (cap + LINE) / LINE * LINE);
+    }
+    return malloc(cap + 1); /* a string's end has room behind the last byte */
 }
 
 void co__stream_trim(struct co_stream_buffer *buffer)
 {
-    char **spare;
+    struct spare *spare;
 
     if (buffer->start < buffer->end)
         return;
     spare = buffer->cap == CO_STREAM_SIZE ? own_spare() : NULL;
-    if (spare && !*spare)
-        *spare = buffer->mem;
+    if (spare && !spare->mem)
+        spare->mem = buffer->mem;
     else
         free(buffer->mem);
     *buffer = (struct co_stream_buffer){0};
