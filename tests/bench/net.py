@@ -147,8 +147,8 @@ def benches(kit):
             All servers run, and have their connections, all the time; they are driven by turns, so
             what is compared lies a quarter of a second apart. Or, fresh, all that is made anew for
             each round: which memory a process gets, and which thread a connection, stays as it is
-            for its life, so a figure is of one throw of the dice otherwise. Apart: the client has the last processor to itself and
-            never sleeps, the servers have the others.
+            for its life, so a figure is of one throw of the dice otherwise. Apart: the client has
+            the last processor to itself and never sleeps, the servers have the others.
             """
             served, driven = modes
             servers_cpus, client_cpu = apart_from_client() if apart else ([], [])
