@@ -21,7 +21,6 @@ enum {
     CHUNK = 1 << CHUNK_BITS,
     CHUNKS = 1 << 16, /* numbers below 2^26 */
     SLACK = 2,        /* so many more than the fewest may a loop own before others are preferred */
-    WORKERS_MAX = 256,
     EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLPRI,
 };
 #define GENERATION UINT32_C(0x7fffffff)
@@ -31,7 +30,7 @@ static int highest = -1;
 /* Descriptors per loop, each in a cache line of its own. */
 static struct {
     _Alignas(64) int sockets;
-} loops[WORKERS_MAX];
+} loops[CO__WORKERS_MAX];
 
 static struct co__slot *slot_at(int fd)
 {

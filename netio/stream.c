@@ -14,6 +14,7 @@
 #include <co/offload.h>
 #include <co/park.h>
 #include <co/private/poll.h>
+#include <co/private/run.h>
 #include <co/task.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -23,14 +24,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum {
-    PIECES_MAX = 64,
-    SIZE_LEAST = 64,
-    SIZE_MOST = 1 << 24,
-    FILE_PIECE = 65536,
-    LINE = 64,
-    WORKERS_MAX = 256
-};
+enum { PIECES_MAX = 64, SIZE_LEAST = 64, SIZE_MOST = 1 << 24, FILE_PIECE = 65536, LINE = 64 };
 
 /* ---- buffers ---- */
 
@@ -44,7 +38,7 @@ static struct spare {
     _Alignas(LINE) char *mem;
     bool made; /* the first one, which is aligned; the others lie between other people's memory,
                   where alignment would leave holes that the next does not fit into */
-} spares[WORKERS_MAX];
+} spares[CO__WORKERS_MAX];
 
 static struct spare *own_spare(void)
 {
@@ -59,7 +53,7 @@ static struct spare *own_spare(void)
 
 static void free_spares(void)
 {
-    for (int i = 0; i < WORKERS_MAX; i++) {
+    for (int i = 0; i < CO__WORKERS_MAX; i++) {
         free(spares[i].mem);
         spares[i] = (struct spare){0};
     }

@@ -33,9 +33,8 @@
 #include "cpu.h"
 #include <co/base.h>
 #include <co/latch.h>
+#include <co/private/run.h>
 #include <stdatomic.h>
-
-enum { CO__WORKERS_MAX = 256 };
 
 struct co__idle {
     _Alignas(CO__CACHE_LINE) _Atomic uint32_t counts; /* sleepers << 16 | searchers */

@@ -5,6 +5,9 @@
 
 #include <co/base.h>
 
+/* The most workers that a runtime may have. */
+enum { CO__WORKERS_MAX = 256 };
+
 /*
  * Whether draining has begun: what waits must not wait any longer. co_stopping is true a little
  * earlier.
