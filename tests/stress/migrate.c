@@ -3,11 +3,12 @@
  * migrate [SECONDS [PAIRS [WORKERS]]] - sockets and coroutines that never stay together.
  *
  * PAIRS connections over loopback, their sockets pinned to different loops. On each, one coroutine
- * writes a known stream, another reads it back from an echo server and checks every byte; reads and
- * writes have short deadlines that often pass, and others hang connections up in the midst. Some
- * carry urgent data, some are reset, some send their end together with their last bytes. A
- * connection that ends is followed by a new one. Under CO_CHAOS=seed (test builds) every suspension
- * may move the coroutine to another worker, and a delivery be held up between fetch and CAS.
+ * writes a known stream, another reads it back from an echo server, which answers in one piece or
+ * in three, and checks every byte; reads and writes have short deadlines that often pass, and
+ * others hang connections up in the midst. Some carry urgent data, some are reset, some send their
+ * end together with their last bytes. A connection that ends is followed by a new one. Under
+ * CO_CHAOS=seed (test builds) every suspension may move the coroutine to another worker, and a
+ * delivery be held up between fetch and CAS.
  *
  * Checked: what is read is, byte for byte, what was written; what ends early ends with one of the
  * errors that it may end with; nothing hangs (SIGALRM would kill the program); everything ends, and
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { CHUNK_MAX = 3000, STREAM_MAX = 200000 };
@@ -51,6 +53,16 @@ static bool may_end(ssize_t r)
     return r == -ECANCELED || r == -ECONNRESET || r == -EPIPE || r == 0;
 }
 
+/* In one piece or in three. */
+static ssize_t send_back(int fd, char *buf, size_t len)
+{
+    size_t third = len / 3;
+    struct iovec pieces[3] = {
+        {buf, third}, {buf + third, third}, {buf + 2 * third, len - 2 * third}};
+
+    return len % 2 == 0 ? co_send(fd, buf, len) : co_sendv(fd, pieces, 3);
+}
+
 static void echo(int conn, void *arg)
 {
     CO_FD(fd, conn);
@@ -67,7 +79,7 @@ static void echo(int conn, void *arg)
                 fail("echo: recv", n, 0);
             return;
         }
-        n = co_send(fd, buf, (size_t)n);
+        n = send_back(fd, buf, (size_t)n);
         if (n < 0) {
             if (!may_end(n))
                 fail("echo: send", n, 0);
