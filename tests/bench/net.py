@@ -303,6 +303,7 @@ def benches(kit):
         waits = ('epoll_wait', 'epoll_pwait', 'epoll_pwait2', 'poll', 'ppoll', 'select', 'pselect6',
                  'futex', 'nanosleep', 'clock_nanosleep')
         limits = {'transfers': 2.02, 'waits': 0.1, 'epoll_ctl': 0.001}
+        apart = 'client apart'
 
         def add_options(self, parser):
             parser.set_defaults(rounds=5)
@@ -312,12 +313,14 @@ def benches(kit):
                                 'it (400)')
             parser.add_argument('--threads', type=kit.positive, default=2, help='(2)')
 
-        def counted(self, options, messages, log=None, only=()):
+        def counted(self, options, messages, log=None, only=(), apart=False):
             """
             (strace's counts, own counters) of a server's whole life with so many messages; only: the
-            calls that strace sees. The others run as fast as without it.
+            calls that strace sees. The others run as fast as without it. Unless it is apart, the
+            client is on the server's processor.
             """
-            servers_cpus, client_cpu = apart_from_client()
+            cpus, last = apart_from_client()
+            servers_cpus, client_cpu = (cpus if apart else last), last
             prefix = ['strace', '-f', '-c', '-o', log] if log else []
             if only:
                 prefix += ['--seccomp-bpf', '-e', 'trace=' + ','.join(f'?{name}' for name in only)]
@@ -325,7 +328,7 @@ def benches(kit):
                          [*on_cpus(servers_cpus), *prefix]) as (server, port):
                 kit.run_figures([*on_cpus(client_cpu), kit.build_c('net_load'), 'count', str(port),
                                  str(options.connections), '64', str(messages), '0',
-                                 *(['awake'] if client_cpu else [])])
+                                 *(['awake'] if apart and client_cpu else [])])
                 pid = kit.family(server.pid)[-1]  # strace's child, or itself
                 kit.os.kill(pid, signal.SIGTERM)
                 own = {key: float(value) for key, value in
@@ -349,25 +352,31 @@ def benches(kit):
                     'waits': sum(seen.get(name, 0) for name in self.waits) / messages,
                     'epoll_ctl': seen.get('epoll_ctl', 0) / messages}
 
-        def difference(self, options, factor, *traced):
+        def difference(self, options, factor, **how):
             """Figures (strace's, our own) of a long life less a short one: of the steady state."""
             few, many = options.messages * factor // 4, options.messages * factor
-            lives = [self.counted(options, messages, *traced) for messages in (few, many)]
+            lives = [self.counted(options, messages, **how) for messages in (few, many)]
             seen, own = ({key: long.get(key, 0) - short.get(key, 0) for key in long | short}
                          for short, long in zip(*lives))
             messages = (many - few) * options.connections
             return self.seen_figures(seen, messages), self.own_figures(own, messages)
 
         def round(self, options):
-            """A call that is traced takes twenty times as long; then one waits more often, too."""
+            """
+            A call that is traced takes twenty times as long; then one waits more often, too. All 64
+            are busy where the client has sent whatever it can before the server looks: on one
+            processor. Beside the server it is no faster than that, and sends a few at a time; how
+            few says more of the client, so there is no limit for it.
+            """
             with kit.tempfile.TemporaryDirectory(prefix='corvid-bench-') as folder:
                 log = f'{folder}/strace'
-                every = self.difference(options, 1, log)
-                waits = self.difference(options, 10, log, self.waits)
+                every = self.difference(options, 1, log=log)
+                waits = self.difference(options, 10, log=log, only=self.waits)
             seen, own = ({**of_every, 'waits': of_waits['waits']}
                          for of_every, of_waits in zip(every, waits))
             return {'strace': seen, 'counters, the same': own,
-                    'counters alone': self.difference(options, 50)[1]}
+                    'counters alone': self.difference(options, 50)[1],
+                    self.apart: self.difference(options, 50, apart=True)[1]}
 
         def run(self, options):
             kit.require('gcc', 'strace')
@@ -375,24 +384,26 @@ def benches(kit):
             self.server = ours()
             self.server.prepare()
             report = Bounded(f'system calls per message: echo of 64 bytes, {options.connections} '
-                             'connections, steady state', self.metrics, self.limits)
+                             'connections, steady state', self.metrics, self.limits, [self.apart])
             for _ in range(options.rounds):
                 report.rounds.append(self.round(options))
             yield report
 
     class Bounded(kit.Report):
-        """A report whose figures have limits: each, of whoever has counted."""
+        """A report whose figures have limits: each, of whoever has counted, but for some."""
 
-        def __init__(self, title, metrics, limits):
+        def __init__(self, title, metrics, limits, unbounded):
             super().__init__(title, metrics, [])
             self.limits = limits
+            self.unbounded = unbounded
 
         def ratios(self):
-            for metric, limit in self.limits.items():
+            for metric, bound in self.limits.items():
                 for name in self.rounds[0]:
                     values = [done[name][metric] for done in self.rounds]
                     median = statistics.median(values)
+                    limit = None if name in self.unbounded else bound
                     yield {'metric': metric, 'pair': name, 'median': median, 'min': min(values),
-                           'max': max(values), 'limit': limit, 'met': median <= limit}
+                           'max': max(values), 'limit': limit, 'met': limit is None or median <= limit}
 
     return [Echo(), Streaming(), Connect(), Idle(), Syscalls()]
