@@ -71,10 +71,14 @@ int co__on_end(void (*fn)(void))
 
 void co_stop(void)
 {
+    int64_t never = 0;
+
     if (!co__outside_enter())
         return;
     /* seq_cst: then the kicks; against "publish the sleep, then look" of the workers. */
-    if (atomic_exchange_explicit(&co__rt.stop_asked, 1, memory_order_seq_cst) == 0) {
+    if (atomic_compare_exchange_strong_explicit(&co__rt.stop_asked, &never, co__clock_real(),
+                                                memory_order_seq_cst,
+                                                memory_order_relaxed /* it was already */)) {
         for (int i = 0; i < co__rt.count; i++)
             (void)co__worker_kick(&co__rt.workers[i]);
     }
@@ -97,29 +101,42 @@ bool co__run_urgent(void)
 {
     if (co__signals_urgent())
         return true;
-    /* seq_cst: part of the second look. */
-    return atomic_load_explicit(&co__rt.stop_asked, memory_order_seq_cst) && !co__run_draining();
+    /* seq_cst: part of the second look. relaxed: whoever has told sees to it. */
+    return atomic_load_explicit(&co__rt.stop_asked, memory_order_seq_cst) &&
+           !atomic_load_explicit(&co__rt.drain_told, memory_order_relaxed) &&
+           atomic_load_explicit(&co__rt.phase, memory_order_relaxed /* it is the last */) !=
+               CO__STOP;
+}
+
+bool co__run_begin_drain(void)
+{
+    int phase = CO__RUN;
+
+    /* relaxed: a moment later will do. */
+    if (!atomic_load_explicit(&co__rt.stop_asked, memory_order_relaxed))
+        return false;
+    /* seq_cst: the phase first, then everybody who waits; against who waits and then looks at the
+     * phase. A runtime that has come to its end meanwhile stays there. */
+    return atomic_compare_exchange_strong_explicit(&co__rt.phase, &phase, CO__DRAIN,
+                                                   memory_order_seq_cst,
+                                                   memory_order_relaxed /* nothing follows */);
 }
 
 void co__run_check(struct co__worker *w)
 {
-    int phase = CO__RUN;
-
     co__signals_check();
-    /* relaxed: co__run_urgent looks again before a sleep. */
-    if (!atomic_load_explicit(&co__rt.stop_asked, memory_order_relaxed) || co__run_draining())
+    /* relaxed, both: co__run_urgent looks again before a sleep. */
+    if (!atomic_load_explicit(&co__rt.stop_asked, memory_order_relaxed) ||
+        atomic_load_explicit(&co__rt.drain_told, memory_order_relaxed))
         return;
-    /* relaxed: only one of the workers sets the grace time. */
-    if (atomic_exchange_explicit(&co__rt.drain_begun, 1, memory_order_relaxed))
+    if (co__run_begin_drain())
+        co__idle_tell(&co__rt.idle); /* the watchdog keeps the grace time */
+    /* seq_cst: as in co__run_begin_drain, if another thread has made the step. */
+    if (atomic_load_explicit(&co__rt.phase, memory_order_seq_cst) == CO__STOP)
         return;
-    co__rt.grace_at = co__clock_real() + co__rt.conf.grace;
-    /* seq_cst: the phase first, then everybody who waits; against who waits and then looks at the
-     * phase. A runtime that has come to its end meanwhile stays there. */
-    if (!atomic_compare_exchange_strong_explicit(&co__rt.phase, &phase, CO__DRAIN,
-                                                 memory_order_seq_cst,
-                                                 memory_order_relaxed /* nothing follows */))
+    /* relaxed: only one of the workers tells. */
+    if (atomic_exchange_explicit(&co__rt.drain_told, 1, memory_order_relaxed))
         return;
-    co__idle_tell(&co__rt.idle); /* the watchdog keeps the grace time */
     co__batch_begin(w);
     call_hooks(&on_drain);
     co__signals_drain();
@@ -310,7 +327,7 @@ static void reset(void)
     atomic_store_explicit(&co__rt.live, 0, memory_order_relaxed);
     atomic_store_explicit(&co__rt.phase, CO__RUN, memory_order_relaxed /* as above */);
     atomic_store_explicit(&co__rt.stop_asked, 0, memory_order_relaxed /* as above */);
-    atomic_store_explicit(&co__rt.drain_begun, 0, memory_order_relaxed /* as above */);
+    atomic_store_explicit(&co__rt.drain_told, 0, memory_order_relaxed /* as above */);
     atomic_store_explicit(&co__rt.stuck, 0, memory_order_relaxed /* as above */);
     atomic_store_explicit(&co__rt.cut_at, 0, memory_order_relaxed /* as above */);
     co__rt.main_result = 0;

@@ -2,7 +2,8 @@
 /*
  * run.h - the life of a runtime: start, stop, end.
  *
- *   RUN     -> DRAIN   by co_stop: listeners close, what has begun is answered
+ *   RUN     -> DRAIN   by co_stop: listeners close, what has begun is answered; the step is made by
+ *                      the worker that sees it first, or the watchdog, as all may compute
  *   DRAIN   -> CANCEL  at the grace time: everything is cancelled, nothing new starts
  *   any     -> STOP    by the worker that falls asleep last, when the first function has returned
  *                      and no coroutine is left; from then on nothing runs
@@ -24,6 +25,12 @@ bool co__run_urgent(void);
  * on their own stack.
  */
 void co__run_check(struct co__worker *w);
+
+/*
+ * The step to DRAIN alone, if a stop was asked for: from then on the grace time counts. Returns:
+ * whether it was this call's.
+ */
+bool co__run_begin_drain(void);
 
 /* Whether the runtime is over; called under the lock of the idle set when all workers sleep. */
 bool co__run_last_asleep(void);

@@ -42,7 +42,10 @@ static int64_t mind_grace(int phase)
 {
     /* seq_cst: after dozing; against a signal's "cut it, then tell". */
     int64_t cut_at = atomic_load_explicit(&co__rt.cut_at, memory_order_seq_cst);
-    int64_t cancel_at = cut_at && cut_at < co__rt.grace_at ? cut_at : co__rt.grace_at;
+    /* relaxed: set before the phase, which the caller has acquired. */
+    int64_t asked_at = atomic_load_explicit(&co__rt.stop_asked, memory_order_relaxed);
+    int64_t grace_at = asked_at + co__rt.conf.grace;
+    int64_t cancel_at = cut_at && cut_at < grace_at ? cut_at : grace_at;
     int64_t patience = co__rt.conf.grace > PATIENCE ? co__rt.conf.grace : PATIENCE;
     int64_t give_up_at = cancel_at + patience;
     int64_t now = co__clock_real();
@@ -129,7 +132,8 @@ int co__watchdog(void)
         int phase;
 
         co__idle_doze_off(&co__rt.idle);
-        /* seq_cst: after dozing; see idle.h. It acquires co__rt.grace_at, too. */
+        (void)co__run_begin_drain(); /* if all workers compute, nobody else does */
+        /* seq_cst: after dozing; see idle.h. */
         phase = atomic_load_explicit(&co__rt.phase, memory_order_seq_cst);
         busy |= co__idle_anyone_awake(&co__rt.idle, &counts);
         asked = co__dump_asked();

@@ -90,12 +90,11 @@ struct co__runtime {
     _Alignas(
         CO__CACHE_LINE) _Atomic int64_t live; /* coroutines, less what workers have not told yet */
     _Atomic int phase;                        /* enum co__phase */
-    _Atomic int stop_asked;                   /* co_stop was called */
-    _Atomic int drain_begun;                  /* a worker has taken it upon itself */
+    _Atomic int64_t stop_asked;               /* when co_stop was called; 0: it was not */
+    _Atomic int drain_told;                   /* a worker calls, or has called, the hooks for it */
     _Atomic int stuck;                        /* workers that the lookout holds for stuck */
     int main_result;
-    int64_t grace_at;       /* end of the grace time, once draining */
-    _Atomic int64_t cut_at; /* a second signal has cut it short then; 0: none */
+    _Atomic int64_t cut_at; /* a second signal has cut the grace time short then; 0: none */
 };
 
 extern struct co__runtime co__rt;

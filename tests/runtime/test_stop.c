@@ -372,22 +372,32 @@ static int start_computing(void *arg)
     return 0;
 }
 
-/* In a child, as a runtime that was given up cannot be taken down. Returns: its exit status. */
-static int give_up(int error_fd)
+/* No worker comes by to see that a stop was asked for. */
+static int stop_and_compute(void *arg)
 {
-    struct co_conf conf = settings(2);
+    CHECK(co_set_name("stubborn") == 0);
+    (void)raise(SIGTERM);
+    compute_on(arg);
+    return 0;
+}
+
+/* In a child, as a runtime that was given up cannot be taken down. Returns: its exit status. */
+static int give_up(int error_fd, int workers, co_main_fn *fn)
+{
+    struct co_conf conf = settings(workers);
     int64_t begun = co_now();
 
     (void)dup2(error_fd, 2);
     conf.grace = 100 * CO_MS;
-    if (co_run_with(&conf, start_computing, NULL) != -ETIME)
+    conf.signals = true;
+    if (co_run_with(&conf, fn, NULL) != -ETIME)
         return 1;
     if (co_now() - begun < 200 * CO_MS || co_now() - begun > 10 * CO_SEC)
         return 2;
     return co_run_with(&conf, nothing, NULL) == -EBUSY ? 0 : 3;
 }
 
-Test(stop, who_computes_past_twice_the_grace_time_is_named_and_given_up)
+static void expect_given_up(int workers, co_main_fn *fn)
 {
     char text[4096] = "";
     size_t len = 0;
@@ -399,7 +409,7 @@ Test(stop, who_computes_past_twice_the_grace_time_is_named_and_given_up)
     cr_assert_eq(pipe(fds), 0);
     pid = fork();
     if (pid == 0)
-        _exit(give_up(fds[1]));
+        _exit(give_up(fds[1], workers, fn));
     cr_assert_gt(pid, 0);
     (void)close(fds[1]);
     while (len < sizeof text - 1 && (n = read(fds[0], text + len, sizeof text - 1 - len)) > 0)
@@ -409,6 +419,16 @@ Test(stop, who_computes_past_twice_the_grace_time_is_named_and_given_up)
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x, stderr: %s", status, text);
     cr_assert(strstr(text, "stubborn") != NULL, "stderr: %s", text);
     (void)close(fds[0]);
+}
+
+Test(stop, who_computes_past_twice_the_grace_time_is_named_and_given_up)
+{
+    expect_given_up(2, start_computing);
+}
+
+Test(stop, a_signal_ends_a_program_all_of_whose_workers_compute)
+{
+    expect_given_up(1, stop_and_compute);
 }
 
 /* ---- nothing is left ---- */
