@@ -45,9 +45,8 @@ void co__lookout_start(int64_t now)
 static int64_t cpu_time(const struct co__worker *w)
 {
     struct timespec time;
-    clockid_t clock;
 
-    if (pthread_getcpuclockid(w->thread, &clock) != 0 || clock_gettime(clock, &time) < 0)
+    if (clock_gettime(w->cpu_clock, &time) < 0)
         return 0;
     return time.tv_sec * CO_SEC + time.tv_nsec;
 }

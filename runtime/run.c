@@ -213,7 +213,6 @@ static void signals_on(void)
 
 static void signals_off(void)
 {
-    (void)sigaction(SIGPIPE, &old_pipe, NULL);
     if (co__rt.conf.signals) {
         (void)sigaction(SIGTERM, &old_term, NULL);
         (void)sigaction(SIGINT, &old_int, NULL);
@@ -221,11 +220,18 @@ static void signals_off(void)
     }
 }
 
+/* Once nothing sends any more. */
+static void pipe_signal_back(void)
+{
+    (void)sigaction(SIGPIPE, &old_pipe, NULL);
+}
+
 void co__run_handlers_off(void)
 {
     co__signals_forget();
     co__stall_off();
     signals_off();
+    pipe_signal_back();
 }
 
 /* ---- starting and ending ---- */
@@ -383,6 +389,8 @@ static int threads_start(int *ret_started)
 
         r = -pthread_create(&w->thread, NULL, worker_thread, w);
         if (r == 0) {
+            if (pthread_getcpuclockid(w->thread, &w->cpu_clock) != 0)
+                w->cpu_clock = -1; /* asking it fails */
             if (co__rt.conf.pin_threads)
                 pin(w->thread, started);
             started++;
@@ -463,6 +471,7 @@ int co_run_with(const struct co_conf *conf, co_main_fn *fn, void *arg)
         if (r == -ETIME)
             return r; /* its threads still compute: nothing may be taken from them, nor another
                        * begin */
+        pipe_signal_back();
         co__stall_off();
         if (watched)
             co__overflow_uninstall();

@@ -87,7 +87,9 @@ void co__stall_report(const struct co__worker *w, int64_t since, bool giving_up)
     atomic_store_explicit(&computing_since, since, memory_order_relaxed);
     atomic_store_explicit(&is_last, giving_up, memory_order_relaxed /* as above */);
     atomic_fetch_add_explicit(&under_way, 1, memory_order_relaxed /* as above */);
-    (void)pthread_kill(w->thread, SIGURG);
+    /* relaxed: see co__worker_main. By number, since at the end the thread may be gone. */
+    if (tgkill(getpid(), atomic_load_explicit(&w->tid, memory_order_relaxed), SIGURG) < 0)
+        atomic_fetch_sub_explicit(&under_way, 1, memory_order_relaxed /* as above */);
 }
 
 void co__stall_settle(void)

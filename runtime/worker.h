@@ -55,8 +55,9 @@ struct co__worker {
     int epoll;
     int wake_fd;
     uv_loop_t loop;
-    pthread_t thread;
-    _Atomic pid_t tid; /* 0: the thread has not begun */
+    pthread_t thread;    /* whoever may come late asks by these, which outlive it: */
+    clockid_t cpu_clock; /* of its CPU time */
+    _Atomic pid_t tid;   /* 0: the thread has not begun */
     struct co__linger linger;
 
     /* Everybody's. */

@@ -385,6 +385,7 @@ static int stop_and_compute(void *arg)
 static int give_up(int error_fd, int workers, co_main_fn *fn)
 {
     struct co_conf conf = settings(workers);
+    struct sigaction pipe, term;
     int64_t begun = co_now();
 
     (void)dup2(error_fd, 2);
@@ -394,7 +395,11 @@ static int give_up(int error_fd, int workers, co_main_fn *fn)
         return 1;
     if (co_now() - begun < 200 * CO_MS || co_now() - begun > 10 * CO_SEC)
         return 2;
-    return co_run_with(&conf, nothing, NULL) == -EBUSY ? 0 : 3;
+    if (sigaction(SIGPIPE, NULL, &pipe) < 0 || pipe.sa_handler != SIG_IGN)
+        return 3; /* who still runs may write to one */
+    if (sigaction(SIGTERM, NULL, &term) < 0 || term.sa_handler != SIG_DFL)
+        return 4;
+    return co_run_with(&conf, nothing, NULL) == -EBUSY ? 0 : 5;
 }
 
 static void expect_given_up(int workers, co_main_fn *fn)
