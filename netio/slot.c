@@ -126,6 +126,16 @@ static void drain(void)
     }
 }
 
+/*
+ * What a runtime leaves open is in no epoll any more: nobody shall wait for it in the next one. Its
+ * owner closes it.
+ */
+static void hang_up_all(void)
+{
+    for (int fd = 0; fd <= highest; fd++)
+        (void)co_hangup(fd);
+}
+
 bool co__slot_knows(int fd)
 {
     const struct co__slot *slot = slot_at(fd);
@@ -177,6 +187,7 @@ static __attribute__((constructor)) void hook_up(void)
     co__poll_foresee_by(foresee);
     co__fd_close_by(close_any);
     (void)co__on_drain(drain);
+    (void)co__on_end(hang_up_all);
     (void)!co_stat_register_reader("net_sockets", "descriptors that the worker's loop owns",
                                    CO_STAT_GAUGE, read_sockets, NULL);
 }

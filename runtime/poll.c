@@ -7,6 +7,7 @@
  */
 #include "poll.h"
 
+#include "outside.h"
 #include "vigil.h"
 #include <co/private/chaos.h>
 #include <co/private/stats.h>
@@ -75,7 +76,14 @@ int co__poll_mod(int worker, int fd, uint32_t events, uint64_t data)
 
 int co__poll_del(int worker, int fd)
 {
-    return control(co__rt.workers[worker].epoll, EPOLL_CTL_DEL, fd, 0, 0);
+    int r = 0;
+
+    if (!co__outside_enter())
+        return 0; /* the epoll is gone, or about to go */
+    if (worker < co__rt.count)
+        r = control(co__rt.workers[worker].epoll, EPOLL_CTL_DEL, fd, 0, 0);
+    co__outside_leave();
+    return r;
 }
 
 int co__poll_start(struct co__worker *w)

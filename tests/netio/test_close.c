@@ -441,3 +441,68 @@ Test(close, who_cannot_start_leaves_no_descriptor_whoever_made_it)
     conf.max_coroutines = 1;
     cr_assert_eq(run_conf(&conf, start_too_many, NULL), 0);
 }
+
+/* ---- after the runtime ---- */
+
+static int left_open[2];
+
+static int leave_open(void *arg)
+{
+    (void)arg;
+    make_ours(left_open);
+    return 0;
+}
+
+static int use_what_is_left(void *arg)
+{
+    char byte;
+
+    (void)arg;
+    CHECK(co_recv(left_open[1], &byte, 1) == -ECANCELED); /* nobody would wake it */
+    CHECK(co_send(left_open[1], "x", 1) == -ECANCELED);
+    CHECK(co_close(left_open[1]) == 0);
+    return 0;
+}
+
+Test(close, what_a_runtime_has_left_open_can_be_closed_after_it)
+{
+    run_on(3, leave_open, NULL);
+    cr_assert_eq(co_close(left_open[0]), 0);
+    cr_assert_eq(co_close(left_open[0]), -EBADF);
+    run_on(1, use_what_is_left, NULL);
+    cr_assert_eq(fcntl(left_open[1], F_GETFD), -1);
+}
+
+static _Atomic bool opened;
+
+static void *close_at_the_end(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&opened))
+        continue;
+    for (int i = 0; i < 2; i++)
+        CHECK(co_close(left_open[i]) == 0);
+    return NULL;
+}
+
+static int open_and_end(void *arg)
+{
+    make_ours(left_open);
+    atomic_store(&opened, true);
+    for (int i = *(int *)arg % 20; i > 0; i--)
+        (void)co_yield();
+    return 0;
+}
+
+Test(close, a_plain_thread_may_close_while_the_runtime_ends)
+{
+    for (int i = 0; i < fewer(200); i++) {
+        pthread_t thread;
+
+        atomic_store(&opened, false);
+        cr_assert_eq(pthread_create(&thread, NULL, close_at_the_end, NULL), 0);
+        run_on(2, open_and_end, &i);
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        no_check_failed();
+    }
+}

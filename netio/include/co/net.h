@@ -8,8 +8,9 @@
  * anything has happened.
  *
  * Every call that suspends returns -ETIMEDOUT when the deadline in force has passed, -ECANCELED
- * when the coroutine was cancelled or the descriptor hung up (co_hangup), -EBADF when fd is not a
- * descriptor of Corvid's, and -EPERM outside a coroutine; below, these four are not named again.
+ * when the coroutine was cancelled or the descriptor hung up (co_hangup; what is open at the end of
+ * co_run is hung up then), -EBADF when fd is not a descriptor of Corvid's, and -EPERM outside a
+ * coroutine; below, these four are not named again.
  */
 #ifndef CO_NET_H
 #define CO_NET_H

@@ -35,7 +35,10 @@ int co__poll_add(int worker, int fd, uint32_t events, uint64_t data);
  */
 int co__poll_mod(int worker, int fd, uint32_t events, uint64_t data);
 
-/* Returns: as co__poll_add. Threads: any. */
+/*
+ * Also of a descriptor that an earlier runtime has left.
+ * Returns: as co__poll_add; 0 if no runtime runs. Threads: any.
+ */
 int co__poll_del(int worker, int fd);
 
 /*
