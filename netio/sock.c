@@ -485,16 +485,10 @@ static void begun(struct co__source *source)
 static void look_for_rest(struct co__slot *slot)
 {
     struct pollfd polled = {.fd = slot->fd, .events = POLLIN};
-    bool none;
-    char byte;
 
     (void)co__source_consume(&slot->read);
-    co__count(co__net_counts.recvs);
-    if (slot->kind == CO__SLOT_PIPE)
-        none = poll(&polled, 1, 0) == 0;
-    else
-        none = recv(slot->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
-    if (none)
+    /* Not by peeking, which would take the socket's error, and leave the reader a clean end. */
+    if (poll(&polled, 1, 0) == 0)
         slot->left = CO__SLOT_DRAINED;
     else
         co__source_deliver(&slot->read, slot->generation, 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* tests/netio/test_when.c - co_go_when: a coroutine that begins when a descriptor has something. */
 #include "netio/world.h"
+#include <co/foreign.h>
 
 TestSuite(when, .timeout = 30);
 
@@ -127,6 +128,44 @@ static int reset_while_idle(void *arg)
 Test(when, starts_when_the_peer_resets)
 {
     run_on(2, reset_while_idle, NULL);
+}
+
+/* No edge is due for it any more, so it is looked for when the wait begins. */
+static int reset_before(void *arg)
+{
+    struct pair pair = make_pair();
+    int fds[2];
+    char buf[8];
+
+    (void)arg;
+    say(pair.plain, "full");
+    until_arrived(pair.ours, 4);
+    CHECK(co_recv(pair.ours, buf, 4) == 4);
+    reset_peer(pair.plain);
+    until_polled(pair.ours, POLLERR);
+    let_wait();
+    arm(pair.ours);
+    CHECK(noted() == 0);
+    CHECK(co_recv(pair.ours, buf, 4) == -ECONNRESET);
+    CHECK(co_close(pair.ours) == 0);
+
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
+    CHECK(co_adopt(fds[0]) == 0);
+    say(fds[1], "some");
+    CHECK(co_recv(fds[0], buf, 8) == 4 && co_send(fds[0], "unread", 6) == 6);
+    CHECK(close(fds[1]) == 0);
+    let_wait();
+    arm(fds[0]);
+    CHECK(noted() == 0);
+    CHECK(co_recv(fds[0], buf, 8) == -ECONNRESET);
+    CHECK(co_close(fds[0]) == 0);
+    return 0;
+}
+
+Test(when, a_reset_is_not_taken_for_the_end_of_the_stream)
+{
+    run_on(1, reset_before, NULL);
+    run_on(2, reset_before, NULL);
 }
 
 static int deadline(void *arg)
