@@ -14,6 +14,7 @@
 #include <co/net.h>
 #include <co/private/run.h>
 #include <co/task.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -43,9 +44,23 @@ static enum verdict judge(int err)
     }
 }
 
+/* What a connection is. Of a listener that was adopted it may be of another kind, or lack options. */
+static enum co__slot_kind kind_of(int fd, int family, const struct co__slot *listener)
+{
+    int protocol = IPPROTO_TCP;
+
+    if (family == AF_UNIX)
+        return CO__SLOT_STREAM;
+    if (listener->adopted) {
+        (void)co__socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+        (void)co__socket_get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol);
+    }
+    return protocol == IPPROTO_TCP ? CO__SLOT_TCP : CO__SLOT_STREAM;
+}
+
 static int take_in(int fd, int family, const struct co__slot *listener)
 {
-    enum co__slot_kind kind = family == AF_UNIX ? CO__SLOT_STREAM : CO__SLOT_TCP;
+    enum co__slot_kind kind = kind_of(fd, family, listener);
     /* Of an adopted one, the field may name who waits to release it. */
     bool stays = !listener->adopted && listener->siblings;
     int worker = stays ? listener->worker : co__slot_place(co_worker());

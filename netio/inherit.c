@@ -11,6 +11,7 @@
 #include <co/listen.h>
 #include <co/task.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -55,10 +56,13 @@ static bool is_named(int index, const char *name)
 
 static int fits(int fd, int type, bool listens)
 {
-    int is_type = 0, is_listening = 0;
+    int is_type = 0, is_listening = 0, protocol = 0;
 
     if (co__socket_get(fd, SOL_SOCKET, SO_TYPE, &is_type) < 0 ||
-        co__socket_get(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening) < 0)
+        co__socket_get(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening) < 0 ||
+        co__socket_get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) < 0)
+        return -EINVAL;
+    if (protocol == IPPROTO_SCTP) /* its reads end where a message does, which looks like drained */
         return -EINVAL;
     return is_type == type && (is_listening != 0) == listens ? 0 : -EINVAL;
 }
@@ -120,6 +124,7 @@ int co_listen_inherited(const char *which)
     fd = co__inherit(which, SOCK_STREAM, true);
     if (fd < 0)
         return fd;
+    (void)co__socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* its connections have it, too */
     r = co__slot_open(fd, CO__SLOT_LISTENER, co_worker(), false);
     if (r < 0)
         co__inherit_back(fd);

@@ -415,6 +415,28 @@ static int adopt_what_is_not(void *arg)
     return 0;
 }
 
+static int accept_from_adopted(void *arg)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int lfd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t size = sizeof(int);
+    int plain, nodelay = 0;
+
+    (void)arg;
+    CHECK(bind(lfd, (struct sockaddr *)(void *)&addr, sizeof addr) == 0 && listen(lfd, 5) == 0);
+    CHECK(co_adopt(lfd) == 0);
+    plain = plain_connect(co_local_port(lfd));
+    CO_FD(conn, co_accept(lfd));
+    CHECK(getsockopt(conn, IPPROTO_TCP, TCP_NODELAY, &nodelay, &size) == 0 && nodelay);
+    CHECK(close(plain) == 0 && co_close(lfd) == 0);
+    return 0;
+}
+
+Test(foreign, an_answer_in_two_writes_is_not_held_back_where_the_listener_was_adopted)
+{
+    run_on(1, accept_from_adopted, NULL);
+}
+
 Test(foreign, files_and_our_own_are_not_adopted)
 {
     run_on(1, adopt_what_is_not, NULL);

@@ -50,7 +50,8 @@ static int take_them(void *arg)
 {
     const int *ports = arg;
     char address[64];
-    int first, second;
+    int first, second, nodelay = 0;
+    socklen_t size = sizeof nodelay;
 
     CHECK(co_inherited() == COUNT);
     faults_arm(&(struct faults_plan){.call = FAULTS_EPOLL_ADD, .nth = 1, .how = ENOSPC});
@@ -77,6 +78,7 @@ static int take_them(void *arg)
     CO_FD(fd, co_connect(address));
     CO_FD(conn, co_accept(first));
     CHECK(fd >= 0 && conn >= 0);
+    CHECK(getsockopt(conn, IPPROTO_TCP, TCP_NODELAY, &nodelay, &size) == 0 && nodelay);
     CHECK(co_close(first) == 0 && co_close(FIRST + 1) == 0 && co_close(FIRST + 2) == 0);
     return 0;
 }

@@ -33,7 +33,7 @@ CO_API CO_NODISCARD int co_listen_with(const struct co_listen_opts *opts, const 
  * systemd's socket activation (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES). `which` is its name, or
  * its number from 0; of several with one name each call takes the next.
  * Returns: a descriptor; -ENOENT if no such socket was passed to this process; -EBUSY if it is
- *   taken; -EINVAL if it is no stream socket that listens.
+ *   taken; -EINVAL if it is no stream socket that listens, or one of SCTP.
  *   Suspends: never. Threads: coroutines. Owns: the caller gets the descriptor.
  */
 CO_API CO_NODISCARD int co_listen_inherited(const char *which);
