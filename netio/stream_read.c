@@ -287,8 +287,11 @@ static void start_now(void *arg)
 static int start_with_bytes(int fd, struct start start)
 {
     int r;
-    struct co__slot *slot = co__slot_begin(fd, CO__SLOT_READING, &r);
+    struct co__slot *slot;
 
+    if (!co_self())
+        return -EPERM;
+    slot = co__slot_enter(fd, CO__SLOT_READING, &r);
     if (!slot)
         return r;
     co__slot_leave(slot, CO__SLOT_READING);

@@ -502,6 +502,15 @@ static int starts_when_there_are_bytes(void *arg)
         CHECK(co_stream_go_when(&shared, read_when, (void *)-ETIMEDOUT) == 0);
     }
     until(&count, 3);
+    say(pair.plain, "5\n6\n");
+    until_arrived(pair.ours, 4);
+    CHECK(co_stream_readn(&shared, buf, 2) == 2);
+    {
+        CO_DEADLINE(0);
+        CO_NOSUSPEND(); /* starting neither waits nor minds */
+        CHECK(co_stream_go_when(&shared, read_when, NULL) == 0);
+    }
+    until(&count, 4);
     say(pair.plain, "more\nand more\n");
     until_arrived(pair.ours, 14);
     CHECK(co_stream_readn(&shared, buf, 1) == 1);

@@ -105,7 +105,7 @@ CO_API CO_NODISCARD ssize_t co_stream_readn(struct co_stream *stream, void *buf,
 
 /*
  * Reads until `min` bytes are in the buffer, and shows all that are; they stay there. The view
- * holds until the next call that reads.
+ * holds until the next call that reads, or co_stream_skip.
  * Returns: how many, at least min; fewer if the stream ended before; -EMSGSIZE if min is above
  *   2^30. Suspends, Threads: as co_stream_read.
  */
