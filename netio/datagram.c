@@ -143,6 +143,7 @@ static ssize_t receive(struct co__slot *slot, void *buf, size_t cap, struct co_a
 
         if (co__source_consume(&slot->read) & CO__SOURCE_CLOSING)
             return -ECANCELED;
+        co__count(co__net_counts.recvs);
         n = recvfrom(slot->fd, buf, cap, MSG_DONTWAIT | MSG_TRUNC, &from.any, &from.len);
         r = n < 0 ? -errno : 0;
         if (n >= 0) {
@@ -349,6 +350,7 @@ ssize_t co_sendto(int fd, const void *buf, size_t len, const struct co_addr *to)
             r = -ECANCELED;
             break;
         }
+        co__count(co__net_counts.sends);
         n = sendto(slot->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL, to ? &to->any : NULL,
                    to ? to->len : 0);
         r = n < 0 ? -errno : 1;
