@@ -208,7 +208,7 @@ static int look_at_stop(struct co__slot *slot)
     return r != -EAGAIN;
 }
 
-int co__recv_wait(int fd, bool asked)
+int co__recv_wait(int fd, bool asked, bool (*is_late)(void *arg), void *arg)
 {
     struct co__slot *slot;
     int r;
@@ -216,7 +216,9 @@ int co__recv_wait(int fd, bool asked)
     slot = co__slot_begin(fd, CO__SLOT_READING, &r);
     if (!slot)
         return r;
-    if (is_over(slot)) {
+    if (is_late && is_late(arg)) {
+        r = 1;
+    } else if (is_over(slot)) {
         r = look_at_stop(slot);
     } else {
         r = wait_to_receive(slot, !asked);

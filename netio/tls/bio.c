@@ -77,14 +77,15 @@ static int bio_read(BIO *bio, char *buf, int cap)
     /* A peer that sends messages without an end, and no data, must not keep us in here. */
     n = tls->nothing > CO__TLS_NOTHING_MOST ? -EPROTO
                                             : co__recv_poll(tls->fd, buf, (size_t)cap, &tls->asked);
-    if (n >= 0) {
-        tls->eof = n == 0;
-        return (int)n;
+    /* Busy: the reader waits there, and the writer wants bytes. */
+    if (n != -EAGAIN && n != -EBUSY) {
+        tls->news++;
+        tls->eof |= n == 0;
+        tls->wire = n < 0 ? (int)n : tls->wire;
     }
-    if (n != -EAGAIN && n != -EBUSY) /* busy: the reader waits there, and the writer wants bytes */
-        tls->wire = (int)n;
-    BIO_set_retry_read(bio);
-    return -1;
+    if (n < 0)
+        BIO_set_retry_read(bio);
+    return n < 0 ? -1 : (int)n;
 }
 
 static long bio_ctrl(BIO *bio, int cmd, long number, void *ptr)

@@ -7,9 +7,11 @@
  * What went wrong for good is kept in `failed`, and OpenSSL is not called again.
  *
  * The writer may have to wait for the socket as well: when half a message of the peer's has come (a
- * ticket in two records, say) OpenSSL does not write before it has the rest. So who waits holds
- * `waiting`, and `waits` tells who gets it next whether somebody has waited since he asked in vain:
- * then he asks again before he waits.
+ * ticket in two records, say) OpenSSL does not write before it has the rest. One waits at a time,
+ * `waiting`, and another until he is back. What somebody waits for another may read: so `news`
+ * counts what is read, and who finds that it has moved since he asked in vain asks again before he
+ * waits. He looks once more when he is the socket's reader (`is_late`), for from then on nobody can
+ * take anything from it; before, what comes and is taken between look and wait would be missed.
  */
 #include "tls.h"
 
@@ -48,8 +50,8 @@ struct co__tls *co__tls_new(int fd, struct co__tls_config *config)
         return NULL;
     tls->fd = fd;
     tls->collecting = true;
-    co_mutex_init(&tls->waiting);
     co_mutex_init(&tls->lock);
+    co_cond_init(&tls->changed);
     tls->ssl = SSL_new(config->entries[0].ctx);
     bio = tls->ssl ? co__tls_bio(tls) : NULL;
     if (!bio) {
@@ -74,8 +76,8 @@ void co__tls_free(struct co__tls *tls)
     SSL_SESSION_free(tls->offered);
     co__tls_config_drop(tls->config);
     co__tls_client_drop(tls->client);
+    co_cond_done(&tls->changed);
     co_mutex_done(&tls->lock);
-    co_mutex_done(&tls->waiting);
     free(tls->out.mem);
     free(tls->host);
     free(tls->why);
@@ -100,12 +102,12 @@ static int fail(struct co__tls *tls, int err, const char *why)
 /* What was so when OpenSSL wanted more than had come. */
 struct want {
     bool asked;
-    unsigned waits;
+    unsigned news;
 };
 
 static struct want wanted(const struct co__tls *tls)
 {
-    return (struct want){tls->asked, tls->waits};
+    return (struct want){tls->asked, tls->news};
 }
 
 static void begin(struct co__tls *tls)
@@ -285,33 +287,54 @@ int co__tls_flush(struct co__tls *tls)
 
 /* ---- waiting ---- */
 
-static bool has_waited(struct co__tls *tls, struct want want)
-{
-    CO_LOCK(&tls->lock);
+struct wait {
+    struct co__tls *tls;
+    struct want want;
+};
 
-    return tls->waits != want.waits;
+/* Returns: 0: the caller may wait; 1: he is late, and asks again; a negative errno. */
+static int begin_wait(const struct wait *wait)
+{
+    struct co__tls *tls = wait->tls;
+    CO_LOCK(&tls->lock);
+    int r = 0;
+
+    while (r == 0 && tls->waiting && tls->news == wait->want.news)
+        r = co_cond_wait(&tls->changed, &tls->lock);
+    if (r == 0 && tls->news != wait->want.news)
+        r = 1;
+    tls->waiting |= r == 0;
+    return r;
 }
 
-static void count_wait(struct co__tls *tls)
+static bool is_late(void *arg)
 {
+    const struct wait *wait = arg;
+    CO_LOCK(&wait->tls->lock);
+
+    return wait->tls->news != wait->want.news;
+}
+
+static void end_wait(const struct wait *wait)
+{
+    struct co__tls *tls = wait->tls;
     CO_LOCK(&tls->lock);
 
-    tls->waits++;
+    tls->waiting = false;
+    tls->news++;
+    co_cond_broadcast(&tls->changed);
 }
 
 /* After -EAGAIN. Returns: as co__recv_wait. */
 static int await(struct co__tls *tls, struct want want)
 {
-    int r = co_mutex_lock(&tls->waiting);
+    struct wait wait = {tls, want};
+    int r = begin_wait(&wait);
 
-    if (r < 0)
+    if (r != 0)
         return r;
-    r = 1;
-    if (!has_waited(tls, want)) {
-        r = co__recv_wait(tls->fd, want.asked);
-        count_wait(tls);
-    }
-    co_mutex_unlock(&tls->waiting);
+    r = co__recv_wait(tls->fd, want.asked, is_late, &wait);
+    end_wait(&wait);
     return r;
 }
 

@@ -61,7 +61,7 @@ static int shake_hands(struct co__tls *tls)
         r = co__tls_flush(tls);
         if (r < 0 || turn == 0)
             return r;
-        r = co__recv_wait(tls->fd, tls->asked);
+        r = co__recv_wait(tls->fd, tls->asked, NULL, NULL);
         if (r <= 0)
             return r < 0 ? r : -ECANCELED; /* the runtime stops */
     }

@@ -17,6 +17,7 @@
 #ifndef CO_NETIO_TLS_H
 #define CO_NETIO_TLS_H
 
+#include <co/cond.h>
 #include <co/latch.h>
 #include <co/mutex.h>
 #include <co/tls.h>
@@ -34,8 +35,8 @@ struct co__tls_out {
 struct co__tls {
     int fd;
     SSL *ssl;
-    struct co_mutex waiting; /* who has it may wait for the socket to have something; see conn.c */
-    struct co_mutex lock;    /* for ssl and all fields below */
+    struct co_mutex lock;   /* for ssl and all fields below */
+    struct co_cond changed; /* somebody has waited for the socket */
     struct co__tls_out out;
     int wire;         /* what the socket has said during this call of OpenSSL */
     int failed;       /* the connection is of no use any more, and why */
@@ -48,7 +49,8 @@ struct co__tls {
     bool ended;       /* and so has the peer */
     bool eof;         /* the socket has ended */
     bool asked;       /* for co__recv_wait */
-    unsigned waits;   /* how often somebody has waited */
+    bool waiting;     /* somebody waits for the socket; see conn.c */
+    unsigned news;    /* how often bytes have come out of it, or somebody has waited */
     char *why;        /* of `failed`; NULL: none */
     char *host;       /* a client's; NULL: none */
     struct co__tls_config *config;

@@ -175,6 +175,101 @@ Test(tls_late, a_write_after_half_a_ticket_waits_for_the_rest)
     run_on(2, write_in_between, &(int){1});
 }
 
+/*
+ * A writer has asked in vain, and is sent away on his way to the socket, by the budget of calls;
+ * meanwhile the rest comes, and a reader that has just begun takes it. Nothing comes after it.
+ */
+static struct encounter {
+    struct puppet puppet;
+    unsigned char records[8192];
+    size_t rest;
+    int spent; /* calls of the writer's budget */
+    _Atomic bool asks, sent, read, written, over;
+} encounter;
+
+static void write_meanwhile(void *arg)
+{
+    struct encounter *e = arg;
+
+    (void)co_yield();
+    for (int i = 0; i < e->spent; i++)
+        CHECK(co_check() == 0);
+    atomic_store(&e->asks, true);
+    {
+        CO_DEADLINE(5 * CO_SEC);
+        CHECK(co_stream_flush(&e->puppet.stream) == 0);
+    }
+    atomic_store(&e->written, true);
+}
+
+static void send_meanwhile(void *arg)
+{
+    struct encounter *e = arg;
+
+    while (!atomic_load(&e->asks))
+        (void)co_yield();
+    send_plain(&e->puppet, e->records, e->rest);
+    atomic_store(&e->sent, true);
+}
+
+static void read_meanwhile(void *arg)
+{
+    struct encounter *e = arg;
+    char buf[4];
+
+    while (!atomic_load(&e->sent))
+        (void)co_yield();
+    CHECK(co_stream_readn(&e->puppet.stream, buf, 4) == -ECANCELED);
+    atomic_store(&e->read, true);
+}
+
+/* So many that the worker looks for events before it comes back to the writer. */
+static void pass_time(void *arg)
+{
+    struct encounter *e = arg;
+
+    while (!atomic_load(&e->over)) {
+        if (atomic_load(&e->sent) && !atomic_load(&e->written))
+            (void)usleep(100);
+        (void)co_yield();
+    }
+}
+
+static int encounter_reader(void *arg)
+{
+    struct encounter *e = &encounter;
+
+    client_conf.cert = &host_cert;
+    open_puppet(&e->puppet);
+    e->spent = *(int *)arg;
+    atomic_store(&e->asks, false);
+    atomic_store(&e->sent, false);
+    atomic_store(&e->read, false);
+    atomic_store(&e->written, false);
+    atomic_store(&e->over, false);
+    e->rest = send_half_a_ticket(&e->puppet, e->records, sizeof e->records);
+    CHECK(co_stream_write(&e->puppet.stream, "ping", 4) == 4);
+    start(send_meanwhile, e);
+    for (int i = 0; i < 100; i++)
+        start(pass_time, e);
+    start(read_meanwhile, e);
+    start(write_meanwhile, e);
+    while (!atomic_load(&e->written))
+        CHECK(co_sleep(5 * CO_MS) == 0);
+    atomic_store(&e->over, true);
+    CHECK(co_hangup(e->puppet.pair.ours) == 0);
+    while (!atomic_load(&e->read))
+        CHECK(co_sleep(CO_MS) == 0);
+    close_puppet(&e->puppet);
+    return 0;
+}
+
+Test(tls_late, a_write_does_not_wait_for_what_a_reader_has_taken)
+{
+    for (int spent = 112; spent < 130; spent++) /* of 128 */
+        run_on(1, encounter_reader, &spent);
+}
+
 static int write_and_give_up(void *arg)
 {
     unsigned char records[8192];

@@ -49,10 +49,12 @@ CO_API CO_NODISCARD ssize_t co__recv_poll(int fd, void *buf, size_t cap, bool *r
 CO_API CO_NODISCARD ssize_t co__send_poll(int fd, const void *buf, size_t len);
 
 /*
- * After co__recv_poll has said -EAGAIN: waits until it is worth calling again.
+ * After co__recv_poll has said -EAGAIN: waits until it is worth calling again. is_late, if there is
+ * one, is asked first, at a time when nobody else can read from fd: whether it is worth it already,
+ * since somebody has read what the caller asked for in vain. It may suspend.
  * Returns: 1; 0 if the runtime stops and the connection is idle, so that co_recv would return 0; a
  *   negative errno. Suspends: yes.
  */
-CO_API CO_NODISCARD int co__recv_wait(int fd, bool asked);
+CO_API CO_NODISCARD int co__recv_wait(int fd, bool asked, bool (*is_late)(void *arg), void *arg);
 
 #endif
