@@ -44,7 +44,7 @@ static enum verdict judge(int err)
     }
 }
 
-/* What a connection is. Of a listener that was adopted it may be of another kind, or lack options. */
+/* What a connection is. That of an adopted listener may be of another kind, or lack options. */
 static enum co__slot_kind kind_of(int fd, int family, const struct co__slot *listener)
 {
     int protocol = IPPROTO_TCP;
