@@ -414,6 +414,24 @@ static struct co__coro *take_deque(struct co__worker *w)
     return co__deque_pop_lifo(&w->deque);
 }
 
+/* What this worker has itself, or nothing. */
+static struct co__coro *own_work(struct co__worker *w)
+{
+    struct co__coro *co;
+
+    if (w->lifo_run < LIFO_RUN && (co = take_lifo(w))) {
+        w->lifo_run++;
+        return co;
+    }
+    w->lifo_run = 0;
+    if (w->local.head && (w->local_turn = !w->local_turn))
+        return co__queue_pop(&w->local);
+    co = take_deque(w);
+    if (!co)
+        co = co__queue_pop(&w->local);
+    return co ? co : take_lifo(w);
+}
+
 /* A share of the injector: one to run now, the rest into the own deque. */
 static struct co__coro *take_injected(struct co__worker *w, int max)
 {
@@ -565,26 +583,8 @@ static struct co__coro *search(struct co__worker *w)
         co = take_injected(w, INJECTED_MAX);
     /* relaxed: a hint that is set for a millisecond at least. */
     if (!co && atomic_load_explicit(&co__rt.stuck, memory_order_relaxed) > 0 && rescue(w) > 0)
-        co = take_deque(w);
+        co = own_work(w); /* what is pinned here is not in the deque */
     return co;
-}
-
-/* What this worker has itself, or nothing. */
-static struct co__coro *own_work(struct co__worker *w)
-{
-    struct co__coro *co;
-
-    if (w->lifo_run < LIFO_RUN && (co = take_lifo(w))) {
-        w->lifo_run++;
-        return co;
-    }
-    w->lifo_run = 0;
-    if (w->local.head && (w->local_turn = !w->local_turn))
-        return co__queue_pop(&w->local);
-    co = take_deque(w);
-    if (!co)
-        co = co__queue_pop(&w->local);
-    return co ? co : take_lifo(w);
 }
 
 /*
@@ -696,7 +696,7 @@ static void nap(struct co__worker *w)
     w->searching = false;
     if (finished)
         co__run_finished();
-    if (work_anywhere(w)) {
+    if (w->local.head || work_anywhere(w)) {
         w->searching = co__idle_leave(&co__rt.idle, w->index, true);
         return;
     }

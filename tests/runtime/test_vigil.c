@@ -5,6 +5,7 @@
  */
 #include "support/run.h"
 #include "vigil.h"
+#include <co/park.h>
 #include <co/private/poll.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -227,6 +228,81 @@ static int be_stuck_with_another(void *arg)
 Test(vigil, one_keeper_serves_two_who_are_stuck)
 {
     run_on(3, be_stuck_with_another, NULL);
+}
+
+/*
+ * A coroutine that is pinned to the one who serves the stuck worker. The edge is there before
+ * anybody keeps that one, so the sleeper is woken to look; what it finds is for itself alone.
+ */
+static struct {
+    co_ticket ticket;
+    _Atomic int pinned; /* 1 + the worker it is pinned to */
+    _Atomic int parked;
+    _Atomic int woken;
+    _Atomic int over;
+} guest;
+
+static void wake_guest(uint64_t data, uint32_t events)
+{
+    deliver(data, events);
+    (void)co_unpark(guest.ticket, 0);
+}
+
+static int park_guest(co_ticket ticket, void *arg)
+{
+    (void)arg;
+    guest.ticket = ticket;
+    atomic_fetch_add(&guest.parked, 1);
+    return 0;
+}
+
+static void be_guest(void *arg)
+{
+    CO_PIN();
+    CHECK(here() != arg);
+    atomic_store(&guest.pinned, 1 + here()->index);
+    while (!atomic_load(&guest.over)) {
+        CHECK(co_park(park_guest, NULL, 0) == 0);
+        atomic_fetch_add(&guest.woken, 1);
+    }
+}
+
+/* Until the other one sleeps, and keeps nobody. */
+static void let_sleep(struct co__worker *w, struct co__worker *other)
+{
+    do {
+        (void)co__worker_kick(other);
+        CHECK(co_sleep(CO_MS) == 0);
+    } while (atomic_load(&w->keeper) != 0 || atomic_load(&other->state) != CO__SLEEPING);
+}
+
+static int have_a_guest(void *arg)
+{
+    enum { ROUNDS = 5 };
+    struct co__worker *w;
+
+    (void)arg;
+    co__poll_deliver_to(wake_guest);
+    CO_PIN();
+    w = here();
+    open_line(&lines[0], w->index);
+    start(be_guest, w);
+    compute_until(&guest.pinned, 1); /* it runs elsewhere */
+    for (int round = 1; round <= ROUNDS; round++) {
+        until(&guest.parked, round);
+        let_sleep(w, &co__rt.workers[1 - w->index]);
+        atomic_store(&guest.over, round == ROUNDS);
+        CHECK(write(lines[0].fds[1], "x", 1) == 1);
+        compute_until(&guest.woken, round);
+        CHECK(atomic_load(&guest.woken) == round);
+    }
+    close_line(&lines[0]);
+    return 0;
+}
+
+Test(vigil, a_pinned_coroutine_is_not_left_lying_by_whoever_serves_a_stuck_worker)
+{
+    run_on(2, have_a_guest, NULL);
 }
 
 /* The keeper sleeps on the epolls of a runtime that ends. */
