@@ -301,15 +301,16 @@ static struct co__stack *fresh_pop(void)
     return stack;
 }
 
-/* Takes a stack from the shared lists, and some more for the cache, which is empty. */
+/* Takes a stack from the shared lists, and some more for the cache, which is empty, if any. */
 static struct co__stack *get_shared(struct co__stack_cache *cache)
 {
+    unsigned most = cache ? BATCH : 1;
     struct co__stack *some[BATCH];
     struct co__stack *stack;
     unsigned n = 0;
 
     co_latch_take(&stacks.lock);
-    while (n < BATCH && (some[n] = idle_pop()) != NULL)
+    while (n < most && (some[n] = idle_pop()) != NULL)
         n++;
     stack = n > 0 ? some[0] : fresh_pop();
     co_latch_give(&stacks.lock);
@@ -461,7 +462,7 @@ struct co__stack *co__stack_get_slow(struct co__stack_cache *cache, size_t size)
     if (size > stacks.usable ||
         (size > 0 && ((size_t)1 << (class_of(size) + CLASS_MIN)) < stacks.usable))
         return get_other(class_of(size));
-    if (cache->count > 0)
+    if (cache && cache->count > 0)
         return cache->slot[--cache->count];
     while (!(stack = get_shared(cache))) {
         /* The caller has reserved nothing. */

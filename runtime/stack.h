@@ -103,7 +103,7 @@ CO_NODISCARD int co__stacks_start_with(size_t default_size, unsigned caches, enu
 /* Unmaps everything. All stacks are back and all caches flushed. Threads: one, the last. */
 void co__stacks_stop(void);
 
-/* The slow halves. */
+/* The slow halves. The cache of a get may be NULL. */
 CO_NODISCARD int co__stack_grow(size_t n);
 struct co__stack *co__stack_get_slow(struct co__stack_cache *cache, size_t size);
 void co__stack_put_slow(struct co__stack_cache *cache, struct co__stack *stack);
@@ -152,6 +152,19 @@ static inline struct co__stack *co__stack_get(struct co__stack_cache *cache, siz
         stack = cache->slot[--cache->count];
     else
         stack = co__stack_get_slow(cache, size);
+    if (stack)
+        co__stack_mark(stack, true);
+    return stack;
+}
+
+/*
+ * co__stack_get for a thread that has no cache: it takes the one stack and no more.
+ * Returns, Suspends, Owns: as co__stack_get. Threads: any.
+ */
+static inline struct co__stack *co__stack_get_alone(size_t size)
+{
+    struct co__stack *stack = co__stack_get_slow(NULL, size);
+
     if (stack)
         co__stack_mark(stack, true);
     return stack;

@@ -57,9 +57,7 @@ void co__spawn_done(struct co__worker *w, struct co__coro *co)
  * cannot fail. */
 static int own_stack(struct co__worker *w, struct co__coro *co, size_t size)
 {
-    struct co__stack_cache none = {0};
-
-    co->stack = co__stack_get(w ? &w->stacks : &none, size);
+    co->stack = w ? co__stack_get(&w->stacks, size) : co__stack_get_alone(size);
     if (!co->stack)
         return -ENOMEM;
     co__coro_enter(co);

@@ -2,7 +2,9 @@
 /* tests/runtime/test_task.c - starting, yielding, sleeping, and the life of co_run. */
 #include <co/task.h>
 
+#include "stack.h"
 #include "support/run.h"
+#include <co/group.h>
 #include <co/park.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -442,6 +444,67 @@ Test(task, plain_threads_start_coroutines_that_each_run_once)
     for (int i = 0; i < STARTERS * per_starter; i++)
         cr_assert_eq(ran[i], 1);
     cr_assert_eq(co_go(count_up, NULL), -ECANCELED);
+}
+
+enum { MANY = 300, ODD_ONES = 20 };
+
+static void meet_the_others(void *arg)
+{
+    int all = *(int *)arg + MANY;
+
+    count_up(NULL);
+    until(&count, all);
+}
+
+/* So many at once that their stacks lie idle afterwards. Returns: how many stacks were ever out. */
+static size_t many_stacks(void)
+{
+    int before = atomic_load(&count);
+    int64_t ended = stat_of("ended");
+
+    for (int i = 0; i < MANY; i++)
+        start(meet_the_others, &before);
+    while (stat_of("ended") < ended + MANY)
+        CHECK(co_yield() == 0);
+    return co__stacks_count().begun;
+}
+
+static int count_member(void *arg)
+{
+    count_up(arg);
+    return 0;
+}
+
+static void *start_with_size(void *arg)
+{
+    struct co_opts opts = {.stack_size = 64 << 10}; /* which is the default */
+
+    for (int i = 0; i < ODD_ONES; i++) {
+        CHECK(co_go_with(&opts, count_up, NULL) == 0);
+        CHECK(co_group_go_with(arg, &opts, count_member, NULL) == 0);
+    }
+    return NULL;
+}
+
+static int start_from_outside(void *arg)
+{
+    size_t before = many_stacks();
+    int counted = atomic_load(&count);
+    pthread_t thread;
+    CO_GROUP(group);
+
+    (void)arg;
+    CHECK(pthread_create(&thread, NULL, start_with_size, &group) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(co_group_wait(&group) == 0);
+    until(&count, counted + 2 * ODD_ONES);
+    CHECK(many_stacks() == before);
+    return 0;
+}
+
+Test(task, a_plain_thread_that_says_a_stack_size_takes_no_more_than_its_stack)
+{
+    run_on(1, start_from_outside, NULL);
 }
 
 /* ---- starts while it ends ---- */
