@@ -61,9 +61,12 @@ static void report(void *context)
 
 static void on_signal(int number, siginfo_t *info, void *context)
 {
+    int saved = errno;
+
     (void)number;
     (void)info;
     report(context);
+    errno = saved;
     /* release: pairs with co__stall_settle. */
     atomic_fetch_sub_explicit(&under_way, 1, memory_order_release);
 }

@@ -58,3 +58,36 @@ Test(errno_, is_not_how_corvid_tells_its_errors)
 {
     run_on(1, fail_quietly, NULL);
 }
+
+/* Computes, in one turn, until it is reported and a while longer. */
+static int be_reported(void *arg)
+{
+    int64_t end = co_now() + 20 * CO_SEC;
+    int error = 99;
+
+    (void)arg;
+    errno = error;
+    while (stat_of("stalls") == 0 && co_now() < end)
+        continue;
+    compute(100 * CO_MS);
+    error = errno;
+    CHECK(error == 99);
+    CHECK(stat_of("stalls") > 0);
+    return 0;
+}
+
+Test(errno_, outlives_a_report_that_cannot_be_written, .timeout = 30)
+{
+    struct co_conf conf = settings(2);
+    int before = dup(STDERR_FILENO);
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    int r;
+
+    cr_assert(before >= 0 && full >= 0);
+    conf.stall_report = 20 * CO_MS;
+    cr_assert_eq(dup2(full, STDERR_FILENO), STDERR_FILENO);
+    r = co_run_with(&conf, be_reported, NULL);
+    cr_assert_eq(dup2(before, STDERR_FILENO), STDERR_FILENO);
+    no_check_failed();
+    cr_assert_eq(r, 0);
+}
