@@ -4,7 +4,10 @@
  *
  * One queue, under one latch; first come, first served. A thread without work is in the list of the
  * idle ones, the last to come first, since its memory is warm; who queues a request takes one from
- * there and wakes that one, or starts a thread while there are fewer than configured.
+ * there and wakes that one, or starts a thread while there are fewer than configured. A thread that
+ * cannot be started is no loss while there is another, as none ends before the pool does. Until
+ * there is one, those who queue do so one at a time, each until it knows whether it has started
+ * it: so nobody counts on a thread that does not come.
  *
  * The coroutine parks; its commit queues the request, which lies on its stack:
  *   queued -> begun      by the thread that took it off the queue and claims the park: from here on
@@ -52,6 +55,8 @@ struct server {
 
 static struct {
     struct co_latch latch;
+    pthread_mutex_t lone; /* held by who queues while there is no thread; taken before the latch */
+    _Atomic int there;    /* there is a thread; set under the latch */
     bool stopping;
     int max;   /* threads */
     int used;  /* places in `servers` that were ever used */
@@ -60,7 +65,7 @@ static struct {
     struct server *idle;
     struct server *spare;
     struct server servers[CO__OFFLOAD_MAX];
-} pool;
+} pool = {.lone = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- the queue; under the latch ---- */
 
@@ -214,6 +219,8 @@ static int start_one(struct server *server, struct request *request)
     co_latch_take(&pool.latch);
     if (r == 0) {
         server->started = true;
+        /* release: pairs with the load in be_lone. */
+        atomic_store_explicit(&pool.there, 1, memory_order_release);
     } else {
         server->next = pool.spare;
         pool.spare = server;
@@ -237,10 +244,22 @@ int co__offload_threads(void)
 
 /* ---- requests ---- */
 
+/* Returns: whether the caller holds `lone`, as there may be no thread yet. */
+static bool be_lone(void)
+{
+    /* acquire: who sees it sees the thread counted. */
+    if (atomic_load_explicit(&pool.there, memory_order_acquire))
+        return false;
+    pthread_mutex_lock(&pool.lone);
+    return true;
+}
+
 static int submit(struct request *request)
 {
     struct server *sleeper;
     struct server *fresh = NULL;
+    bool lone = be_lone();
+    int r = 0;
 
     co_latch_take(&pool.latch);
     append(request);
@@ -252,7 +271,11 @@ static int submit(struct request *request)
     co_latch_give(&pool.latch);
     if (sleeper)
         wake(sleeper);
-    return fresh ? start_one(fresh, request) : 0;
+    if (fresh)
+        r = start_one(fresh, request);
+    if (lone)
+        pthread_mutex_unlock(&pool.lone);
+    return r;
 }
 
 static int commit(co_ticket ticket, void *arg)
@@ -321,6 +344,8 @@ void co__offload_start(int max)
     pool.stopping = false;
     pool.max = max < CO__OFFLOAD_MAX ? max : CO__OFFLOAD_MAX;
     pool.used = pool.alive = 0;
+    /* relaxed: nobody queues yet. */
+    atomic_store_explicit(&pool.there, 0, memory_order_relaxed);
     pool.first = pool.last = NULL;
     pool.idle = pool.spare = NULL;
 }

@@ -24,6 +24,7 @@
  *          end of the pool.
  * any:     co__source_wait_any at two sources, with an event at each, and a deadline.
  * close:   the same with an event at the one, and the other hung up.
+ * refuse:  offload by three at once on a pool of two, whose threads cannot be started; a cancel.
  *
  * Checked: nobody runs a coroutine that still has a foot on its stack, or two at once (data race on
  * `foot`); values, bytes and end of stream arrive once; no time-out comes early, none is lost, nor
@@ -52,7 +53,8 @@ enum scenarios {
     DRAINED,
     OFFLOAD,
     ANY,
-    CLOSE
+    CLOSE,
+    REFUSE
 };
 
 enum { VALUE = 1, REFUSED = 2, WOKEN = 3 };
@@ -74,6 +76,7 @@ const char *const model_scenarios[] = {
     "offload: taken back or waited for",
     "any: two sources, deadline",
     "close: two sources, one is hung up",
+    "refuse: offload without a thread",
     NULL,
 };
 
@@ -390,6 +393,18 @@ static int sleepers_of_futex;
 static char futex_latch[4];
 static _Alignas(4) bool work_ran;
 
+int model_mutex_lock(pthread_mutex_t *mutex)
+{
+    model_latch_take(mutex);
+    return 0;
+}
+
+int model_mutex_unlock(pthread_mutex_t *mutex)
+{
+    model_latch_give(mutex);
+    return 0;
+}
+
 /* The pool's one thread is thread 1. */
 int model_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
                          void *arg);
@@ -400,6 +415,8 @@ int model_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*
 {
     (void)thread;
     (void)attr;
+    if (playing == REFUSE)
+        return EAGAIN;
     server_main = fn;
     server_arg = arg;
     model_gate_post(1);
@@ -495,6 +512,26 @@ static void play_offload(int thread)
     }
 }
 
+enum { REFUSED_ONES = 3 };
+static int answers[REFUSED_ONES];
+
+static void refused_one(void *arg)
+{
+    int me = co__worker()->index;
+    int touched = 0;
+
+    (void)arg;
+    answers[me] = co_offload(blocking_work, &touched, NULL);
+    MODEL_CHECK(answers[me] == -ENOMEM || (me == 0 && answers[me] == -ECANCELED));
+}
+
+static void play_refuse(int thread)
+{
+    if (thread == REFUSED_ONES)
+        co__cancel(subject);
+    run_ready();
+}
+
 /* ---- waiting at two sources ---- */
 
 static struct co__source pair[2];
@@ -565,7 +602,8 @@ static void before_memory(void)
     server_main = NULL;
     sleepers_of_futex = 0;
     work_ran = false;
-    co__offload_start(1);
+    co__offload_start(playing == REFUSE ? 2 : 1);
+    memset(answers, 0, sizeof answers);
     node = 0;
     buffered = value = received = got = armed = started = 0;
     done = false;
@@ -595,8 +633,11 @@ void model_before(int scenario)
     begin(0, scenario <= EXPIRY    ? receiver
              : scenario == TIMER   ? sleeper
              : scenario == OFFLOAD ? offloader
+             : scenario == REFUSE  ? refused_one
              : scenario > OFFLOAD  ? chooser
                                    : reader);
+    for (int i = 1; i < REFUSED_ONES && scenario == REFUSE; i++)
+        begin(i, refused_one);
     co__source_reset(&source, 1);
     co__source_reset(&pair[0], 1);
     co__source_reset(&pair[1], 1);
@@ -610,6 +651,8 @@ void model_run(int scenario, int thread)
         play_timer(thread);
     else if (scenario == OFFLOAD)
         play_offload(thread);
+    else if (scenario == REFUSE)
+        play_refuse(thread);
     else if (scenario > OFFLOAD)
         play_pair(thread);
     else
@@ -618,7 +661,9 @@ void model_run(int scenario, int thread)
 
 void model_after(int scenario)
 {
-    MODEL_CHECK(done && !work_ran);
+    MODEL_CHECK((done || scenario == REFUSE) && !work_ran);
+    for (int i = 0; i < REFUSED_ONES; i++)
+        MODEL_CHECK((answers[i] != 0) == (scenario == REFUSE));
     MODEL_CHECK(scenario > EXPIRY || received + buffered == 2);
     MODEL_CHECK(started == armed);
     MODEL_CHECK((model_value(&source.word) & CO__SOURCE_STATE) <= CO__SOURCE_READY);

@@ -407,3 +407,102 @@ Test(offload, each_runtime_has_as_many_threads_as_it_was_told)
     cr_assert_eq(run_conf(&conf, meet_all, NULL), 0);
     cr_assert_eq(count, 3);
 }
+
+/* ---- threads that cannot be started ---- */
+
+static _Atomic int refusals; /* threads that are not to be started */
+static _Atomic int refused;  /* since that was said, those that were not, or are about not to be */
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+                          void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+                          void *arg);
+
+/* Stands in for the system's, see tests/meson.build. While one fails others have time to come. */
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+                          void *arg)
+{
+    int64_t end = co_now() + 200 * CO_MS;
+
+    if (atomic_load(&refused) >= atomic_load(&refusals))
+        return __real_pthread_create(thread, attr, fn, arg);
+    atomic_fetch_add(&refused, 1);
+    while (atomic_load(&refused) < 2 && co_now() < end)
+        (void)usleep(1000);
+    return EAGAIN;
+}
+
+/* Two who call the pool at once, when it has no thread, and what they were told. */
+static struct {
+    int (*call)(void);
+    int first;
+    _Atomic int second; /* 1: it waits for the first; 2: it has not returned */
+} two;
+
+static int in_time(void)
+{
+    int zero = 0;
+
+    CO_DEADLINE(10 * CO_SEC);
+    return co_offload(answer, &zero, NULL);
+}
+
+static int detached(void)
+{
+    return co_offload_detached(be_called, NULL);
+}
+
+static void call_second(void *arg)
+{
+    (void)arg;
+    atomic_store(&two.second, 1);
+    while (atomic_load(&refused) == 0)
+        (void)sched_yield();
+    atomic_store(&two.second, 2);
+    atomic_store(&two.second, two.call());
+}
+
+static int call_first(void *arg)
+{
+    atomic_store(&two.second, 0);
+    start(call_second, NULL);
+    while (atomic_load(&two.second) == 0) /* it runs elsewhere */
+        (void)sched_yield();
+    atomic_store(&refusals, *(int *)arg);
+    two.first = two.call();
+    while (atomic_load(&two.second) > 0)
+        CHECK(co_sleep(CO_MS) == 0);
+    return 0;
+}
+
+static void call_twice(int (*call)(void), struct co_conf conf, int times)
+{
+    atomic_store(&refusals, 0);
+    atomic_store(&refused, 0);
+    two.call = call;
+    cr_assert_eq(run_conf(&conf, call_first, &times), 0);
+}
+
+Test(offload, nobody_waits_for_a_thread_that_two_have_failed_to_start)
+{
+    call_twice(in_time, settings(2), 2);
+    cr_assert_eq(two.first, -ENOMEM);
+    cr_assert_eq(two.second, -ENOMEM);
+    cr_assert_eq(count, 0);
+    call_twice(detached, settings(2), 2);
+    cr_assert_eq(two.first, -ENOMEM);
+    cr_assert_eq(two.second, -ENOMEM);
+    cr_assert_eq(count, 0);
+}
+
+Test(offload, nobody_waits_for_the_only_thread_when_another_has_failed_to_start_it)
+{
+    call_twice(in_time, one_thread(2), 1);
+    cr_assert_eq(two.first, -ENOMEM);
+    cr_assert_eq(two.second, 0);
+    cr_assert_eq(count, 1);
+    call_twice(detached, one_thread(2), 1);
+    cr_assert_eq(two.first, -ENOMEM);
+    cr_assert_eq(two.second, 0);
+    cr_assert_eq(count, 2);
+}
