@@ -107,6 +107,12 @@ int co__on_drain(void (*fn)(void))
     return 0;
 }
 
+int co__on_end(void (*fn)(void))
+{
+    (void)fn;
+    return 0;
+}
+
 int co_stat_register(const char *name, const char *help, int kind)
 {
     (void)name;
