@@ -328,7 +328,8 @@ static void expire(struct co__worker *w)
 }
 
 /*
- * Reads the clock, and keeps an estimate of how long turns take: by doubling and taking a quarter
+ * Reads the clock, and keeps an estimate of how long turns take (since it did so last: others read
+ * the clock in between): by doubling and taking a quarter
  * off, it settles where about one sample in three is longer. So it follows the load within a few
  * samples, and the odd turn during which the kernel ran somebody else does not spoil it.
  */
@@ -337,10 +338,10 @@ static void measure_turns(struct co__worker *w)
     /* relaxed, all: own words, which others read as estimates. */
     uint32_t turn = atomic_load_explicit(&w->turn, memory_order_relaxed);
     int64_t turn_ns = atomic_load_explicit(&w->turn_ns, memory_order_relaxed /* as above */);
-    int64_t before = w->clock;
-    int64_t spent = co__worker_clock(w) - before;
+    int64_t spent = co__worker_clock(w) - w->measured_at;
     int64_t turns = (uint32_t)(turn - w->measured_turn);
 
+    w->measured_at = w->clock;
     if (turns == 0 || co__clock_is_stopped())
         return;
     spent = spent / turns + 1;
@@ -713,10 +714,10 @@ static void nap(struct co__worker *w)
         co__heap_trim(&w->timers);
     w->searching = co__idle_leave(&co__rt.idle, w->index, false);
     w->countdown = INTERVAL;
+    w->measured_at = co__worker_clock(w);
     if (n < 0) {
         look(w); /* whose epoll would wait for ever while others ring before it sleeps */
     } else {
-        (void)co__worker_clock(w);
         if (n > 0)
             co__poll_dispatch(w, events, n);
         expire(w);
@@ -739,7 +740,7 @@ void co__worker_main(struct co__worker *w)
     co__worker_set(w);
     co__context_thread(&w->context);
     set_state(w, CO__RUNNING);
-    (void)co__worker_clock(w);
+    w->measured_at = co__worker_clock(w);
     w->uv_ran = w->clock;
     /* acquire: pairs with the store in co__run_last_asleep, by another worker perhaps. */
     while (atomic_load_explicit(&co__rt.phase, memory_order_acquire) != CO__STOP) {

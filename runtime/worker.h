@@ -48,7 +48,8 @@ struct co__worker {
     int64_t polled;     /* when it looked at the epoll last */
     int poll_countdown; /* looks until it looks at the epoll, however little time has passed */
     uint32_t random;
-    uint32_t measured_turn; /* the turn when the clock was read last */
+    int64_t measured_at;    /* when turns were measured last, */
+    uint32_t measured_turn; /* and which it was */
     struct co__stack_cache stacks;
     struct co__coro *free;
     int free_count;

@@ -219,3 +219,54 @@ Test(steal, the_pinned_wait_for_their_own_worker)
     run_on(3, leave_pinned, NULL);
     cr_assert_eq(strangers, 0);
 }
+
+/* ---- who reads the clock ---- */
+
+enum { SHARERS = 16, TURN_US = 100, ENOUGH = 50 };
+
+static _Atomic int turns_elsewhere;
+static int home;
+
+/* As a server does for each message. */
+static void take_turns(int turns, int64_t until)
+{
+    for (int i = 0; i < turns && co_now() < until && atomic_load(&turns_elsewhere) < ENOUGH; i++) {
+        CO_DEADLINE(30 * CO_SEC);
+
+        CHECK(co_yield() == 0);
+        compute(TURN_US * CO_US);
+        if (co_worker() != home)
+            atomic_fetch_add(&turns_elsewhere, 1);
+    }
+}
+
+static void share(void *arg)
+{
+    take_turns(INT32_MAX, *(int64_t *)arg);
+}
+
+static int share_work(void *arg)
+{
+    static int64_t until;
+    int64_t begun = co_now();
+
+    (void)arg;
+    home = co_worker();
+    take_turns(300, begun + 60 * CO_SEC);
+    home = co_worker();
+    atomic_store(&turns_elsewhere, 0);
+    until = co_now() + 60 * CO_SEC;
+    for (int i = 0; i < SHARERS; i++)
+        start(share, &until);
+    while (stat_of("ended") < SHARERS)
+        CHECK(co_sleep(5 * CO_MS) == 0);
+    CHECK(atomic_load(&turns_elsewhere) >= ENOUGH);
+    return 0;
+}
+
+Test(steal, a_deadline_in_each_turn_does_not_keep_the_work_on_one_worker)
+{
+    if (chaotic())
+        cr_skip_test("fault points move coroutines by other ways");
+    run_on(2, share_work, NULL);
+}
