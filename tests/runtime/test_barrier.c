@@ -93,6 +93,35 @@ Test(barrier, who_gives_up_has_not_come)
     run_on(2, who_gives_up, NULL);
 }
 
+static int come_to(void *arg)
+{
+    return co_barrier_wait(arg) < 0 ? -ECANCELED : 0;
+}
+
+/* It is gone before those who were interrupted have run. */
+static int end_it(void *arg)
+{
+    struct co_barrier *ours = malloc(sizeof *ours);
+    CO_GROUP(group);
+
+    (void)arg;
+    CHECK(co_barrier_init(ours, 3) == 0);
+    start_asleep(&group, come_to, ours);
+    start_asleep(&group, come_to, ours);
+    co_group_cancel(&group);
+    CHECK(co_barrier_wait(ours) == 1);
+    co_barrier_done(ours);
+    memset(ours, 0xff, sizeof *ours);
+    CHECK(co_group_wait(&group) == 0); /* they had come */
+    free(ours);
+    return 0;
+}
+
+Test(barrier, the_last_to_come_may_end_it_though_others_were_interrupted)
+{
+    run_on(1, end_it, NULL);
+}
+
 static int alone(void *arg)
 {
     (void)arg;

@@ -16,7 +16,9 @@ struct co_barrier {
     struct co_latch latch;
     uint32_t parties;
     uint32_t arrived; /* and waiting */
+    uint32_t leaving; /* have come, were interrupted, and have still to learn that it opened */
     struct co_waitlist waiters;
+    struct co_waitlist openers; /* the last to come, who wait for those */
 };
 
 /*
@@ -25,7 +27,10 @@ struct co_barrier {
  */
 CO_API CO_NODISCARD int co_barrier_init(struct co_barrier *barrier, uint32_t parties);
 
-/* Ends a barrier at which nobody waits. NULL does nothing. Suspends: never. Threads: any. */
+/*
+ * Ends a barrier at which nobody waits; who gets 1 from co_barrier_wait may, if nobody comes to it
+ * any more. NULL does nothing. Suspends: never. Threads: any.
+ */
 CO_API void co_barrier_done(struct co_barrier *barrier);
 
 /*
