@@ -134,6 +134,7 @@ int co_signal_wait(struct co_signal *watch)
 
     if (r < 0 || (r = watch->err) < 0)
         return r;
+    co__signals_check(); /* what was caught comes before the end */
     r = co_waitlist_park(&watch->waiters, &latch, &waiter, try_take, watch, 0);
     if (r == 0)
         r = (int)waiter.want;
@@ -207,37 +208,22 @@ static int enter(uint64_t set)
     return 0;
 }
 
-int co_signal_open(struct co_signal *watch, const sigset_t *set)
+static void add_watch(struct co_signal *watch, uint64_t set)
 {
-    uint64_t bits = 0;
-    int r = co_self() ? look_at(set, &bits) : -EPERM;
-
-    *watch = (struct co_signal){.err = r};
-    if (r < 0)
-        return r;
-    pthread_mutex_lock(&settings);
-    r = enter(bits);
-    if (r == 0) {
-        co_latch_take(&latch);
-        watch->set = bits;
-        watch->next = all;
-        all = watch;
-        co_latch_give(&latch);
-    }
-    pthread_mutex_unlock(&settings);
-    watch->err = r;
-    return r;
+    co_latch_take(&latch);
+    watch->set = set;
+    watch->next = all;
+    all = watch;
+    co_latch_give(&latch);
 }
 
-void co_signal_close(struct co_signal *watch)
+/* Returns: what it had watched; 0: it is none. */
+static uint64_t remove_watch(struct co_signal *watch)
 {
     struct co_claimed claimed = {0};
     struct co_signal **link = &all;
     uint64_t set = 0;
 
-    if (!watch || watch->err < 0)
-        return;
-    pthread_mutex_lock(&settings);
     co_latch_take(&latch);
     while (*link && *link != watch)
         link = &(*link)->next;
@@ -248,9 +234,35 @@ void co_signal_close(struct co_signal *watch)
         watch->set = watch->caught = 0;
     }
     co_latch_give(&latch);
-    leave(set);
-    pthread_mutex_unlock(&settings);
     co_waitlist_finish(&claimed);
+    return set;
+}
+
+int co_signal_open(struct co_signal *watch, const sigset_t *set)
+{
+    uint64_t bits = 0;
+    int r = co_self() ? look_at(set, &bits) : -EPERM;
+
+    *watch = (struct co_signal){.err = r};
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&settings);
+    add_watch(watch, bits); /* before the handler is there: what it catches is for somebody */
+    r = enter(bits);
+    if (r < 0)
+        (void)remove_watch(watch);
+    pthread_mutex_unlock(&settings);
+    watch->err = r;
+    return r;
+}
+
+void co_signal_close(struct co_signal *watch)
+{
+    if (!watch || watch->err < 0)
+        return;
+    pthread_mutex_lock(&settings);
+    leave(remove_watch(watch));
+    pthread_mutex_unlock(&settings);
 }
 
 void co__signals_forget(void)

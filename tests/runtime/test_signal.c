@@ -456,3 +456,29 @@ Test(signal, watches_come_and_go_while_signals_strike)
     atomic_store(&over, 1);
     cr_assert_eq(pthread_join(thread, NULL), 0);
 }
+
+/* ---- at the stop ---- */
+
+static int stop_with_one_caught(void *arg)
+{
+    sigset_t set = set_of(SIGHUP, 0, 0);
+    struct co_signal watch;
+
+    (void)arg;
+    CHECK(co_signal_open(&watch, &set) == 0);
+    CHECK(raise(SIGHUP) == 0);
+    co_stop();
+    compute(50 * CO_MS); /* the watchdog begins the stop; no worker has looked at the signal */
+    CHECK(co_signal_wait(&watch) == SIGHUP);
+    CHECK(co_signal_wait(&watch) == -ECANCELED);
+    co_signal_close(&watch);
+    return 0;
+}
+
+Test(signal, what_was_caught_before_a_stop_is_not_lost)
+{
+    struct co_conf conf = settings(1);
+
+    conf.grace = 20 * CO_SEC;
+    cr_assert_eq(run_conf(&conf, stop_with_one_caught, NULL), 0);
+}
