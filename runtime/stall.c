@@ -56,7 +56,7 @@ static void report(void *context)
         return; /* it has moved on */
     describe(&text, w);
     co__backtrace_text(&text, pc, co__backtrace(frame, low, low + size, pc, CO__BACKTRACE_MAX), 0);
-    co__text_write(&text, STDERR_FILENO);
+    co__text_write_now(&text, STDERR_FILENO);
 }
 
 static void on_signal(int number, siginfo_t *info, void *context)

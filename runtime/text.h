@@ -10,6 +10,8 @@
 #define CO_RUNTIME_TEXT_H
 
 #include <co/base.h>
+#include <limits.h>
+#include <poll.h>
 #include <unistd.h>
 
 struct co__text {
@@ -70,6 +72,18 @@ static inline void co__text_write(const struct co__text *text, int fd)
             return;
         done += (size_t)n;
     }
+}
+
+/* The first PIPE_BUF bytes of it, where nobody may be kept waiting by who does not read them. */
+static inline void co__text_write_now(const struct co__text *text, int fd)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    size_t len = text->len < PIPE_BUF ? text->len : PIPE_BUF;
+    ssize_t n = 0;
+
+    if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT)) /* so many a pipe takes then */
+        n = write(fd, text->buf, len);
+    (void)n;
 }
 
 #endif

@@ -7,6 +7,8 @@
 #include "support/clock.h"
 #include "support/run.h"
 #include <co/park.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 TestSuite(turns, .timeout = 30);
 
@@ -412,4 +414,36 @@ Test(turns, a_turn_of_an_earlier_runtime_counts_for_no_stall)
     compute((REPORTED + 100) * CO_MS);
     begun = co_now();
     cr_assert_eq(run_conf(&conf, compute_a_while, &begun), 0);
+}
+
+/* Until it has been reported, or would have been. */
+static int be_reported(void *arg)
+{
+    int64_t end = co_now() + 20 * CO_SEC;
+
+    (void)arg;
+    while (stat_of("stalls") == 0 && co_now() < end)
+        continue;
+    compute(50 * CO_MS);
+    CHECK(stat_of("stalls") > 0);
+    return 0;
+}
+
+/* A log that hangs: its pipe is full, and blocks who writes. */
+Test(turns, a_report_that_nobody_reads_does_not_hold_the_worker)
+{
+    static const char much[4096];
+    struct co_conf conf = settings(1);
+    int before = dup(STDERR_FILENO);
+    int fds[2];
+
+    cr_assert_eq(pipe(fds), 0);
+    cr_assert_eq(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
+    while (write(fds[1], much, sizeof much) > 0)
+        continue;
+    cr_assert_eq(fcntl(fds[1], F_SETFL, 0), 0);
+    cr_assert_eq(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+    conf.stall_report = 20 * CO_MS;
+    cr_expect_eq(run_conf(&conf, be_reported, NULL), 0);
+    cr_assert_eq(dup2(before, STDERR_FILENO), STDERR_FILENO);
 }
