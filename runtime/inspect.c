@@ -238,13 +238,15 @@ bool co__inspect_one(uint32_t index, struct co_info *ret_info)
         if (!sight.alive)
             return false;
         if (!is_parked(sight.word))
-            break;                     /* what it is in the midst of does not matter */
+            break;                     /* it runs, or is about to */
         if (!is_still(co, sight.word)) /* else what was read may not belong together */
             continue;
         describe_parked(&sight, ret_info);
         whole = is_still(co, sight.word);
     }
-    if ((sight.word & CO__BITS) == CO__BITS || (is_parked(sight.word) && !whole)) {
+    if (!is_parked(sight.word))
+        whole = (sight.word & CO__BITS) != CO__BITS && is_still(co, sight.word);
+    if (!whole) {
         *ret_info = (struct co_info){.id = index, .until = sight.deadline};
         ret_info->worker = on_worker(index);
         ret_info->state = ret_info->worker < 0 ? CO_STATE_READY : CO_STATE_RUNNING;

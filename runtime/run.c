@@ -22,10 +22,12 @@
 #include <co/private/chaos.h>
 #include <co/private/clock.h>
 #include <co/private/poll.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { HOOKS = 8 };
 
@@ -69,12 +71,13 @@ int co__on_end(void (*fn)(void))
 
 /* ---- stopping ---- */
 
-void co_stop(void)
+/* Returns: whether there was a runtime to stop. Threads: any; signal handlers. */
+static bool ask_to_stop(void)
 {
     int64_t never = 0;
 
     if (!co__outside_enter())
-        return;
+        return false;
     /* seq_cst: then the kicks; against "publish the sleep, then look" of the workers. */
     if (atomic_compare_exchange_strong_explicit(&co__rt.stop_asked, &never, co__clock_real(),
                                                 memory_order_seq_cst,
@@ -83,6 +86,12 @@ void co_stop(void)
             (void)co__worker_kick(&co__rt.workers[i]);
     }
     co__outside_leave();
+    return true;
+}
+
+void co_stop(void)
+{
+    (void)ask_to_stop();
 }
 
 bool co_stopping(void)
@@ -165,6 +174,7 @@ void co__run_finished(void)
 enum { APART = 200 * CO_MS };
 
 static _Atomic int64_t first_signal;
+static _Atomic int missed; /* a signal that came before the runtime could be told, or too late */
 
 /* The first stops; another one, by somebody who is tired of waiting, ends the grace time. */
 static void on_signal(int number)
@@ -172,11 +182,15 @@ static void on_signal(int number)
     int64_t now = co__clock_real();
     int64_t first = 0;
 
-    (void)number;
     /* relaxed, both: only signals look at it. */
     if (atomic_compare_exchange_strong_explicit(&first_signal, &first, now, memory_order_relaxed,
-                                                memory_order_relaxed)) {
-        co_stop();
+                                                memory_order_relaxed) ||
+        !co_stopping()) {
+        if (ask_to_stop())
+            return;
+        /* seq_cst: then the door once more; against "open the door, then look". */
+        atomic_store_explicit(&missed, number, memory_order_seq_cst);
+        (void)ask_to_stop();
     } else if (now - first >= APART && co__outside_enter()) {
         first = 0;
         /* seq_cst: before the watchdog is told; later ones change nothing. */
@@ -201,8 +215,9 @@ static void signals_on(void)
     struct sigaction stop = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
 
-    /* relaxed: no handler is there yet. */
+    /* relaxed, both: no handler is there yet. */
     atomic_store_explicit(&first_signal, 0, memory_order_relaxed);
+    atomic_store_explicit(&missed, 0, memory_order_relaxed /* as above */);
     (void)sigaction(SIGPIPE, &ignore, &old_pipe); /* sendfile(2) has no flag against it */
     if (co__rt.conf.signals) {
         (void)sigaction(SIGTERM, &stop, &old_term);
@@ -340,10 +355,45 @@ static void reset(void)
     co__rt.injector = (struct co__injector){0};
 }
 
+/*
+ * Descriptors 0 to 2 are taken for the standard streams, whatever they are: reports go there, and
+ * libuv refuses to close them. Those that are closed must not become sockets.
+ */
+static int fill_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+/* libuv aborts where it does not get its first ones. Returns: 0, or a negative errno. */
+static int try_descriptors(void)
+{
+    enum { NEEDED = 4 };
+    int fds[NEEDED];
+    int n = 0;
+    int r = 0;
+
+    while (n < NEEDED && r == 0) {
+        fds[n] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+        r = fds[n] < 0 ? -errno : 0;
+        n += r == 0;
+    }
+    while (n > 0)
+        (void)close(fds[--n]);
+    return r;
+}
+
 static int prepare(const struct co_conf *conf)
 {
     int r = co__conf_take(&co__rt.conf, conf);
 
+    if (r == 0)
+        r = fill_standard_streams();
+    if (r == 0)
+        r = try_descriptors();
     if (r < 0)
         return r;
     /* relaxed: for co_workers, which any thread may call. */
@@ -430,6 +480,9 @@ static int run_threads(co_main_fn *fn, void *arg)
     int r;
 
     co__outside_open();
+    /* seq_cst: see on_signal. */
+    if (atomic_exchange_explicit(&missed, 0, memory_order_seq_cst))
+        co_stop();
     r = co__go_main(fn, arg);
     if (r == 0)
         r = threads_start(&started);
@@ -448,6 +501,7 @@ static int run_threads(co_main_fn *fn, void *arg)
 
 int co_run_with(const struct co_conf *conf, co_main_fn *fn, void *arg)
 {
+    int late = 0;
     int no = 0;
     int r;
 
@@ -468,6 +522,8 @@ int co_run_with(const struct co_conf *conf, co_main_fn *fn, void *arg)
         r = run_threads(fn, arg);
         co__signals_end();
         signals_off();
+        /* relaxed: no handler is there any more. */
+        late = atomic_exchange_explicit(&missed, 0, memory_order_relaxed);
         if (r == -ETIME)
             return r; /* its threads still compute: nothing may be taken from them, nor another
                        * begin */
@@ -479,6 +535,8 @@ int co_run_with(const struct co_conf *conf, co_main_fn *fn, void *arg)
     tidy();
     /* release: pairs with the acquire of the next runtime. */
     atomic_store_explicit(&occupied, 0, memory_order_release);
+    if (late)
+        (void)raise(late); /* it was meant for the process, and does there what it does by itself */
     return r;
 }
 

@@ -464,3 +464,64 @@ Test(stop, a_stop_leaves_no_descriptor_and_a_fresh_runtime)
     }
     cr_assert_eq(descriptors(), before);
 }
+
+/* ---- at the edges ---- */
+
+static _Atomic bool strikes;
+
+int __real_sigaction(int number, const struct sigaction *action, struct sigaction *before);
+int __wrap_sigaction(int number, const struct sigaction *action, struct sigaction *before);
+
+/*
+ * Stands in for the system's, see tests/meson.build. SIGUSR1's handler is the last to be set, and
+ * the runtime does not run yet.
+ */
+int __wrap_sigaction(int number, const struct sigaction *action, struct sigaction *before)
+{
+    int r = __real_sigaction(number, action, before);
+
+    if (number == SIGUSR1 && action && atomic_exchange(&strikes, false))
+        (void)raise(SIGTERM);
+    return r;
+}
+
+static int wait_for_stop(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 20000 && !co_stopping(); i++)
+        CHECK(co_sleep(CO_MS) == 0);
+    CHECK(co_stopping());
+    return 0;
+}
+
+Test(stop, a_signal_that_comes_while_the_runtime_starts_stops_it)
+{
+    struct co_conf conf = settings(2);
+
+    conf.signals = true;
+    atomic_store(&strikes, true);
+    cr_assert_eq(run_conf(&conf, wait_for_stop, NULL), 0);
+    cr_assert(!atomic_load(&strikes));
+}
+
+static int without_streams(void)
+{
+    struct co_conf conf = settings(2);
+    int r;
+
+    for (int fd = 0; fd <= 2; fd++)
+        (void)close(fd);
+    r = co_run_with(&conf, nothing, NULL);
+    return r == 0 ? 0 : 1;
+}
+
+Test(stop, a_daemon_without_standard_streams_ends_well)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(without_streams());
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", status);
+}
