@@ -291,10 +291,10 @@ static int start_with_bytes(int fd, struct start start)
 
     if (!co_self())
         return -EPERM;
-    slot = co__slot_enter(fd, CO__SLOT_READING, &r);
+    slot = co__slot_enter(fd, 0, &r); /* under TLS the writer may be reading */
     if (!slot)
         return r;
-    co__slot_leave(slot, CO__SLOT_READING);
+    co__slot_leave(slot, 0);
     return co_go_copy(start_now, &start, sizeof start);
 }
 

@@ -18,6 +18,7 @@
 #include <co/park.h>
 #include <co/private/net.h>
 #include <co/scope.h>
+#include <co/task.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,6 +201,8 @@ static int put(struct co__tls *tls, const void *data, size_t len, struct want *r
     *ret_want = wanted(tls);
     if (result == 1)
         return 0;
+    if (tls->broken) /* by the BIO; what the peer has said before can still be read */
+        return tls->wire;
     result = outcome(tls, result);
     if (result == -EAGAIN)
         return result;
@@ -224,6 +227,8 @@ static int say_goodbye(struct co__tls *tls, struct want *ret_want)
     begin(tls);
     result = SSL_do_handshake(tls->ssl); /* reads the message on, if there is one */
     *ret_want = wanted(tls);
+    if (result != 1 && tls->broken) /* as in put */
+        return tls->wire;
     if (result != 1) {
         result = outcome(tls, result);
         if (result == -EAGAIN)
@@ -335,7 +340,11 @@ static int await(struct co__tls *tls, struct want want)
         return r;
     r = co__recv_wait(tls->fd, want.asked, is_late, &wait);
     end_wait(&wait);
-    return r;
+    if (r != -EBUSY)
+        return r;
+    /* Somebody asks the socket just now, or is to be started when it has something. */
+    r = co_sleep(CO_MS);
+    return r < 0 ? r : 1;
 }
 
 /* ---- the transport ---- */
@@ -377,11 +386,20 @@ static int wait_conn(void *conn)
     }
 }
 
+/*
+ * Within half a message of the peer's the writer reads as well, and what he takes out of the socket
+ * no edge tells of: so a stream that is there, or that the writer has in hand, is one to look at.
+ */
 static bool pending_conn(void *conn)
 {
-    const struct co__tls *tls = conn;
+    struct co__tls *tls = conn;
+    bool pending;
 
-    return SSL_has_pending(tls->ssl) == 1; /* the reader's alone: it needs no lock */
+    if (co_mutex_try(&tls->lock) < 0)
+        return true;
+    pending = SSL_has_pending(tls->ssl) == 1 || SSL_in_init(tls->ssl);
+    co_mutex_unlock(&tls->lock);
+    return pending;
 }
 
 /* Where a message of several pieces is being read. */

@@ -270,6 +270,49 @@ Test(tls_late, a_write_does_not_wait_for_what_a_reader_has_taken)
         run_on(1, encounter_reader, &spent);
 }
 
+static void read_when_told(void *arg, int why)
+{
+    CHECK(why == 0);
+    read_pong(arg);
+}
+
+/* Reading is not under way, but waits to be: before the write, or after it has begun. */
+static int write_beside_an_idle_one(void *arg)
+{
+    bool first = *(int *)arg;
+    unsigned char records[8192];
+    struct puppet p;
+    size_t rest;
+    char buf[4];
+
+    client_conf.cert = &host_cert;
+    open_puppet(&p);
+    rest = send_half_a_ticket(&p, records, sizeof records);
+    if (first)
+        CHECK(co_stream_go_when(&p.stream, read_when_told, &p.stream) == 0);
+    start(write_ping, &p.stream);
+    let_wait();
+    if (!first)
+        CHECK(co_stream_go_when(&p.stream, read_when_told, &p.stream) == 0);
+    let_wait();
+    CHECK(atomic_load(&count) == 1); /* only the handshake is through */
+    send_plain(&p, records, rest);
+    while (SSL_read(p.ssl, buf, 4) != 4)
+        bring(&p);
+    CHECK(memcmp(buf, "ping", 4) == 0);
+    CHECK(SSL_write(p.ssl, "pong", 4) == 4);
+    send_plain(&p, records, take_out(&p, records, sizeof records));
+    until(&count, 3);
+    close_puppet(&p);
+    return 0;
+}
+
+Test(tls_late, a_write_after_half_a_ticket_is_not_refused_beside_an_idle_reader)
+{
+    run_on(2, write_beside_an_idle_one, &(int){0});
+    run_on(2, write_beside_an_idle_one, &(int){1});
+}
+
 static int write_and_give_up(void *arg)
 {
     unsigned char records[8192];

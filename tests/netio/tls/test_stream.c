@@ -2,6 +2,7 @@
 /* Streams on TLS: what is sent arrives, in both directions at once; how they end, well and ill. */
 #include "world.h"
 
+#include <co/sockopt.h>
 #include <sys/mman.h>
 
 TestSuite(tls_stream, .init = make_world, .fini = end_world);
@@ -516,4 +517,29 @@ static int stop_with_idle_reader(void *arg)
 Test(tls_stream, an_idle_one_ends_when_the_runtime_stops)
 {
     run_on(2, stop_with_idle_reader, NULL);
+}
+
+static int answer_early(void *arg)
+{
+    struct linger hard = {.l_onoff = 1, .l_linger = 0};
+    struct play play;
+    struct co_stream *client = &play.both.client, *server = &play.both.server.stream;
+    char buf[8];
+
+    (void)arg;
+    begin_play(&play);
+    CHECK(co_stream_write(server, "early", 5) == 5 && co_stream_flush(server) == 0);
+    CHECK(co_set_option(server->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard) == 0);
+    co_stream_drop(server);
+    until_polled(client->fd, POLLERR);
+    CHECK(co_stream_write(client, "request", 7) == 7 && co_stream_flush(client) < 0);
+    CHECK(co_stream_readn(client, buf, 5) == 5 && memcmp(buf, "early", 5) == 0);
+    CHECK(co_stream_read(client, buf, 8) == -ECONNRESET);
+    end_play(&play);
+    return 0;
+}
+
+Test(tls_stream, an_early_answer_is_read_though_the_request_could_not_be_sent)
+{
+    run_on(1, answer_early, NULL);
 }
