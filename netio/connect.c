@@ -25,7 +25,7 @@ struct race {
     const struct co_addr *order[CO_ADDRS_MAX];
     int count;
     int next;        /* of those, the one to be tried next */
-    int64_t next_at; /* when, if no attempt fails before */
+    int64_t next_at; /* when, if no attempt fails before; CO_NEVER: not before one does */
     struct co__slot *running[CO_ADDRS_MAX];
     int runners;
     int error; /* of the attempt that failed last */
@@ -152,7 +152,8 @@ static int start_next(struct race *race)
         return -EINPROGRESS;
     }
     race->running[race->runners++] = slot;
-    race->next_at = co_now() + race->opts->attempt_delay;
+    if (__builtin_add_overflow(co_now(), race->opts->attempt_delay, &race->next_at))
+        race->next_at = CO_NEVER;
     return -EINPROGRESS;
 }
 
@@ -189,9 +190,11 @@ static int look(struct race *race)
 static int wait_for_news(struct race *race)
 {
     struct co__source *sources[CO_ADDRS_MAX];
-    int64_t left = race->next < race->count ? race->next_at - co_now() : CO_NEVER;
+    int64_t left = CO_NEVER;
     int r;
 
+    if (race->next < race->count && race->next_at != CO_NEVER)
+        left = race->next_at - co_now();
     if (left <= 0)
         return co_check();
     for (int i = 0; i < race->runners; i++)

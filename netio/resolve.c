@@ -96,7 +96,9 @@ static void on_pool(void *arg)
     struct lookup *lookup = arg;
     uint64_t waiter;
 
-    lookup->result = look_up(lookup);
+    /* relaxed: a hint. Nobody may be left to wait for it, and it may take many seconds. */
+    if (__atomic_load_n(&lookup->holders, __ATOMIC_RELAXED) > 1)
+        lookup->result = look_up(lookup);
     /* acq_rel: releases the result; acquires nothing but the ticket. */
     waiter = __atomic_exchange_n(&lookup->waiter, DONE, __ATOMIC_ACQ_REL);
     if (waiter)

@@ -8,6 +8,7 @@
 #include "netio/world.h"
 #include <co/connect.h>
 #include <co/group.h>
+#include <co/offload.h>
 #include <semaphore.h>
 
 TestSuite(race, .timeout = 30);
@@ -116,6 +117,29 @@ static int overtake(void *arg)
     CHECK(co_close(lfd) == 0);
     fill_in(&hole);
     return 0;
+}
+
+static int never_overtake(void *arg)
+{
+    struct co_connect_opts endless = {.attempt_delay = CO_NEVER};
+    struct blackhole hole;
+    struct co_addr live;
+    int lfd = open_listener("127.0.0.1", &live);
+
+    (void)arg;
+    dig(&hole, "127.0.0.2");
+    {
+        CO_DEADLINE(50 * CO_MS);
+        CHECK(co_connect_to(&endless, (struct co_addr[]){hole.addr, live}, 2) == -ETIMEDOUT);
+    }
+    CHECK(co_close(lfd) == 0);
+    fill_in(&hole);
+    return 0;
+}
+
+Test(race, a_delay_without_an_end_waits_for_the_first_alone)
+{
+    run_on(1, never_overtake, NULL);
 }
 
 Test(race, who_does_not_answer_is_overtaken_by_the_next)
@@ -451,5 +475,51 @@ Test(race, a_look_up_that_takes_too_long_is_left_behind)
     found_count = 1;
     co__resolve_by(fake);
     run_on(2, ask_slowly, NULL);
+    co__resolve_by(NULL);
+}
+
+static _Atomic int given_up;
+
+static int do_nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static void give_up_soon(void *arg)
+{
+    CO_DEADLINE(5 * CO_MS);
+    struct co_addr addr;
+
+    (void)arg;
+    CHECK(co_resolve("slow.test:1", 1, &addr) == -ETIMEDOUT);
+    (void)atomic_fetch_add(&given_up, 1);
+}
+
+static int ask_in_a_queue(void *arg)
+{
+    int made;
+
+    (void)arg;
+    for (int i = 0; i < 50; i++)
+        start(give_up_soon, NULL);
+    until(&given_up, 50);
+    for (int i = 0; i < 100; i++)
+        (void)sem_post(&answer);
+    CHECK(co_offload(do_nothing, NULL, NULL) == 0); /* behind all of them */
+    CHECK(sem_getvalue(&asked, &made) == 0 && made <= 1);
+    return 0;
+}
+
+Test(race, look_ups_that_nobody_waits_for_any_more_are_not_made)
+{
+    struct co_conf conf = settings(1);
+
+    conf.offload_threads = 1;
+    cr_assert_eq(sem_init(&asked, 0, 0), 0);
+    cr_assert_eq(sem_init(&answer, 0, 0), 0);
+    found_count = 1;
+    co__resolve_by(fake);
+    cr_assert_eq(run_conf(&conf, ask_in_a_queue, NULL), 0);
     co__resolve_by(NULL);
 }
