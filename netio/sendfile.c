@@ -5,7 +5,8 @@
  * sendfile(2) on a non-blocking socket still waits for the disk, and the worker with it. So before
  * each piece the page cache is asked for its first and last byte by preadv2(2) with RWF_NOWAIT;
  * if one is missing, the piece is read on the offload pool, which leaves it in the cache
- * (docs/decisions/0028).
+ * (docs/decisions/0028). On a blocking socket it would wait for the peer as well, and nothing could
+ * end that; so what was adopted as it was gets copies by send(2), which can be told not to.
  */
 #include "counts.h"
 #include "slot.h"
@@ -14,7 +15,9 @@
 #include <co/offload.h>
 #include <co/private/chaos.h>
 #include <co/private/run.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -22,6 +25,7 @@
 enum {
     PIECE = 256 * 1024, /* some 50 us of a worker's time */
     SCRATCH = 16 * 1024,
+    COPY = 64 * 1024,
 };
 
 struct piece {
@@ -122,6 +126,54 @@ static ssize_t send_all(struct co__slot *slot, struct piece *piece, size_t len, 
     return (ssize_t)*ret_done;
 }
 
+struct copy {
+    struct piece piece;
+    char bytes[COPY];
+};
+
+/* On a thread of the pool. Returns: how many bytes, 0 at the end; a negative errno. */
+static int copy_out(void *arg)
+{
+    struct copy *copy = arg;
+    ssize_t n;
+
+    do
+        n = pread(copy->piece.file, copy->bytes, copy->piece.len, copy->piece.offset);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : (int)n;
+}
+
+/* Returns: as send_all. */
+static ssize_t send_copies(struct co__slot *slot, struct piece *piece, size_t len, size_t *ret_done)
+{
+    struct copy *copy = malloc(sizeof *copy);
+    ssize_t n = copy ? 1 : -ENOMEM;
+
+    while (*ret_done < len && n > 0) {
+        size_t left = len - *ret_done;
+        int got = 0;
+
+        copy->piece = *piece;
+        copy->piece.len = left < COPY ? left : COPY;
+        n = co_offload(copy_out, copy, &got);
+        if (n == 0)
+            n = got;
+        if (n > 0)
+            n = co__slot_send(slot, copy->bytes, (size_t)n);
+        if (n > 0) {
+            *ret_done += (size_t)n;
+            piece->offset += n;
+        }
+    }
+    free(copy);
+    return n < 0 ? n : (ssize_t)*ret_done;
+}
+
+static bool would_block(const struct co__slot *slot)
+{
+    return slot->adopted && !(fcntl(slot->fd, F_GETFL) & O_NONBLOCK);
+}
+
 ssize_t co_sendfile(int fd, int file, int64_t offset, size_t len)
 {
     struct piece piece = {.file = file, .offset = offset};
@@ -135,8 +187,14 @@ ssize_t co_sendfile(int fd, int file, int64_t offset, size_t len)
         return r;
     if (offset < 0 || len > SSIZE_MAX)
         n = -EINVAL;
+    else if (slot->kind == CO__SLOT_OTHER)
+        n = -ENOTSOCK; /* as co_send */
+    else if (slot->broken)
+        n = -EPIPE;
+    else if (would_block(slot))
+        n = send_copies(slot, &piece, len, &done);
     else
-        n = slot->broken ? -EPIPE : send_all(slot, &piece, len, &done);
+        n = send_all(slot, &piece, len, &done);
     if (n < 0 && done > 0)
         slot->broken = 1;
     if (n > 0)

@@ -136,6 +136,9 @@ int co__slot_count(int worker);
 /* Waits until a descriptor may be free again: one of ours was closed, or 100 ms. Suspends: yes. */
 int co__slot_wait_for_free(void);
 
+/* As co_send, by who has entered the slot to write. */
+ssize_t co__slot_send(struct co__slot *slot, const void *buf, size_t len);
+
 /* Registers for EPOLLOUT, when a send has found the socket full for the first time. */
 int co__slot_arm_out(struct co__slot *slot);
 

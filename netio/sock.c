@@ -375,6 +375,11 @@ static ssize_t send_all(struct co__slot *slot, const char *buf, struct msghdr *m
     return (ssize_t)len;
 }
 
+ssize_t co__slot_send(struct co__slot *slot, const void *buf, size_t len)
+{
+    return send_all(slot, buf, NULL, len);
+}
+
 /* One system call. Returns: as co__send_now. */
 static ssize_t send_now(struct co__slot *slot, const void *buf, size_t len)
 {
@@ -454,7 +459,7 @@ ssize_t co_send(int fd, const void *buf, size_t len)
     slot = co__slot_begin(fd, CO__SLOT_WRITING, &r);
     if (!slot)
         return r;
-    n = send_all(slot, buf, NULL, len);
+    n = co__slot_send(slot, buf, len);
     co__slot_leave(slot, CO__SLOT_WRITING);
     return n;
 }

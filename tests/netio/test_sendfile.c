@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* tests/netio/test_sendfile.c - files to sockets. */
 #include "netio/world.h"
+#include <co/foreign.h>
 #include <sys/mman.h>
 
 TestSuite(sendfile, .timeout = 30);
@@ -177,4 +178,36 @@ static int send_cold(void *arg)
 Test(sendfile, a_file_that_is_not_in_memory_is_read_first)
 {
     run_on(2, send_cold, NULL);
+}
+
+/* A socket of another library's, which blocks. */
+static int to_a_blocking_one(void *arg)
+{
+    int file = make_file(LARGE);
+    struct reader reader = {.len = LARGE};
+    int fds[2], pipes[2];
+
+    (void)arg;
+    atomic_store(&count, 0);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+    CHECK(co_adopt(fds[0]) == 0 && co_adopt(fds[1]) == 0);
+    reader.fd = fds[1];
+    start(read_slowly, &reader);
+    CHECK(co_sendfile(fds[0], file, 0, LARGE + 1) == LARGE);
+    until(&count, 1);
+    do { /* nobody reads */
+        CO_DEADLINE(20 * CO_MS);
+        CHECK(co_sendfile(fds[0], file, 0, LARGE) == -ETIMEDOUT);
+    } while (!is_broken(fds[0]));
+    CHECK(co_close(fds[0]) == 0 && co_close(fds[1]) == 0);
+    CHECK(pipe2(pipes, O_CLOEXEC) == 0 && co_adopt(pipes[1]) == 0);
+    CHECK(co_sendfile(pipes[1], file, 0, LARGE) == -ENOTSOCK);
+    CHECK(co_close(pipes[1]) == 0 && close(pipes[0]) == 0 && close(file) == 0);
+    return 0;
+}
+
+Test(sendfile, a_blocking_socket_does_not_block_the_worker)
+{
+    run_on(1, to_a_blocking_one, NULL);
+    run_on(2, to_a_blocking_one, NULL);
 }
