@@ -168,3 +168,17 @@ int co__cpus(void)
     cpus = co__cpus_quota("/sys/fs/cgroup", "/proc/self/cgroup", cpus);
     return cpus < CO__CPUS_MAX ? cpus : CO__CPUS_MAX;
 }
+
+static cpu_set_t noted[AFFINITY_SETS];
+static bool is_noted;
+
+void co__cpus_note(void)
+{
+    is_noted = sched_getaffinity(0, sizeof noted, noted) == 0;
+}
+
+void co__cpus_use(void)
+{
+    if (is_noted)
+        (void)sched_setaffinity(0, sizeof noted, noted);
+}

@@ -16,6 +16,13 @@
 int co__cpus(void);
 
 /*
+ * The CPUs of the thread that starts the runtime, for those that are started by workers, which may
+ * be pinned to one CPU each. Threads: note: the starter; use: the thread that is to have them.
+ */
+void co__cpus_note(void);
+void co__cpus_use(void);
+
+/*
  * The quota's part of co__cpus: `root` is where control groups are mounted, `own` the file that
  * names ours.
  * Returns: affinity, or less, but at least 1.

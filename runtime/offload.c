@@ -21,6 +21,7 @@
 #include "offload.h"
 
 #include "bell.h"
+#include "cpus.h"
 #include "futex.h"
 #include "linger.h"
 #include "live.h"
@@ -175,6 +176,8 @@ static void *serve(void *arg)
 {
     struct request request;
 
+    if (co__rt.conf.pin_threads)
+        co__cpus_use(); /* not those of the worker that has started it; programs inherit them */
     while (next(arg, &request))
         perform(&request);
     return NULL;

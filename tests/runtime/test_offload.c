@@ -408,6 +408,36 @@ Test(offload, each_runtime_has_as_many_threads_as_it_was_told)
     cr_assert_eq(count, 3);
 }
 
+/* ---- CPUs ---- */
+
+static int count_cpus(void *arg)
+{
+    cpu_set_t cpus;
+
+    (void)arg;
+    return sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : -errno;
+}
+
+static int compare_cpus(void *arg)
+{
+    int cpus = 0;
+
+    CHECK(co_offload(count_cpus, NULL, &cpus) == 0);
+    CHECK(cpus == *(int *)arg);
+    CHECK(count_cpus(NULL) == 1);
+    return 0;
+}
+
+Test(offload, is_not_pinned_with_the_worker_that_starts_its_thread)
+{
+    struct co_conf conf = settings(2);
+    int cpus = count_cpus(NULL);
+
+    conf.pin_threads = 1;
+    cr_assert_eq(run_conf(&conf, compare_cpus, &cpus), 0);
+    cr_assert_eq(count_cpus(NULL), cpus);
+}
+
 /* ---- threads that cannot be started ---- */
 
 static _Atomic int refusals; /* threads that are not to be started */
