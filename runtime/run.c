@@ -190,7 +190,8 @@ static void on_signal(int number)
             return;
         /* seq_cst: then the door once more; against "open the door, then look". */
         atomic_store_explicit(&missed, number, memory_order_seq_cst);
-        (void)ask_to_stop();
+        if (ask_to_stop()) /* relaxed: or the starter has, and it has been cleared */
+            atomic_store_explicit(&missed, 0, memory_order_relaxed);
     } else if (now - first >= APART && co__outside_enter()) {
         first = 0;
         /* seq_cst: before the watchdog is told; later ones change nothing. */
