@@ -51,45 +51,54 @@ static int connect_slot(struct co_pool *pool, int worker, struct co__slot *slot)
     return 0;
 }
 
-/* Whether the connection of a slot that was idle may serve again; counts what comes of it. */
-static bool may_serve(struct co_pool *pool, int worker, struct co__slot *slot)
+/*
+ * Whether the connection of a slot that was idle may serve again; counts what comes of it.
+ * Returns: 1; 0; -ETIMEDOUT or -ECANCELED if the lease ended in the check, which then tells
+ *   nothing of the connection, nor would it of any other.
+ */
+static int may_serve(struct co_pool *pool, int worker, struct co__slot *slot)
 {
     struct co__tally *tally = &pool->shards[worker].tally;
+    int r;
 
     if (co__pool_expired(pool, slot, co_now())) {
         co__tally_add(&tally->expired);
-        return false;
+        return 0;
     }
     if (pool->backend->check != NULL && pool->backend->check(pool->ctx, slot->conn) != 0) {
-        co__tally_add(&tally->unhealthy);
-        return false;
+        r = co_check();
+        co__tally_add(r < 0 ? &tally->discarded : &tally->unhealthy);
+        return r;
     }
     co__tally_add(slot->home == worker ? &tally->reused : &tally->borrowed);
-    return true;
+    return 1;
 }
 
 /*
  * Sees to a connection that works in *slot, which may become another slot on the way: where an idle
- * connection is dead, the next idle one is tried, and if there is none, a new one is opened.
+ * connection is dead, the next idle one is tried, and if there is none, a new one is opened. A
+ * check that the deadline or a cancel cuts short ends the lease and costs this one connection.
  * On failure the slot has been given back.
  */
 static int furnish(struct co_pool *pool, int worker, struct co__slot **slot)
 {
-    int r;
+    int r = 0;
 
-    while ((*slot)->open) {
+    while (r == 0 && (*slot)->open) {
         struct co__slot *next;
 
-        if (may_serve(pool, worker, *slot))
+        r = may_serve(pool, worker, *slot);
+        if (r > 0)
             return 0;
         co__pool_disconnect(pool, *slot);
-        next = co__pool_take(pool, worker);
+        next = r == 0 ? co__pool_take(pool, worker) : NULL;
         if (next != NULL) {
             co__gate_vacate(&pool->gate, *slot);
             *slot = next;
         }
     }
-    r = connect_slot(pool, worker, *slot);
+    if (r == 0)
+        r = connect_slot(pool, worker, *slot);
     if (r < 0)
         co__gate_vacate(&pool->gate, *slot);
     return r;

@@ -3,6 +3,7 @@
 #include "world.h"
 
 #include "support/clock.h"
+#include <co/group.h>
 
 TestSuite(pool, .timeout = 20);
 
@@ -373,6 +374,61 @@ static int unhealthy_at_limit(void *arg)
 Test(pool, replacing_stays_below_the_limit)
 {
     run_on(2, unhealthy_at_limit, NULL);
+}
+
+static int deadline_in_check(void *arg)
+{
+    (void)arg;
+    make(NULL);
+    make_idle(5);
+    set(&fake.hold_check, 1);
+    {
+        CO_DEADLINE(2 * CO_MS);
+        CHECK(use() == -ETIMEDOUT);
+    }
+    set(&fake.hold_check, 0);
+    CHECK(get(&fake.checks) == 1 && get(&fake.live) == 4);
+    CHECK(stats_of(pool).idle == 4 && stats_of(pool).open == 4);
+    CHECK(stats_of(pool).unhealthy == 0 && stats_of(pool).discarded == 1);
+    CHECK(use() > 0 && stats_of(pool).opened == 5);
+    co_pool_free(pool);
+    return 0;
+}
+
+Test(pool, a_deadline_that_passes_in_a_check_costs_one_connection_not_all,
+     .init = clock_winds_itself)
+{
+    run_on(2, deadline_in_check, NULL);
+}
+
+static int lease_in_vain(void *arg)
+{
+    (void)arg;
+    return use();
+}
+
+static int cancel_in_check(void *arg)
+{
+    (void)arg;
+    make(NULL);
+    make_idle(5);
+    set(&fake.hold_check, 1);
+    {
+        CO_GROUP(group);
+        CHECK(co_group_go(&group, lease_in_vain, NULL) == 0);
+        while (get(&fake.checks) == 0)
+            CHECK(co_yield() == 0);
+        CHECK(co_group_close(&group) == -ECANCELED);
+    }
+    CHECK(get(&fake.checks) == 1 && get(&fake.live) == 4);
+    CHECK(stats_of(pool).idle == 4 && stats_of(pool).discarded == 1);
+    co_pool_free(pool);
+    return 0;
+}
+
+Test(pool, a_cancel_in_a_check_costs_one_connection_not_all)
+{
+    run_on(2, cancel_in_check, NULL);
 }
 
 static int idle_too_long(void *arg)

@@ -99,8 +99,9 @@ struct fake {
     int fail_one; /* every n-th open fails; 0: none */
     int sicken;   /* every n-th check fails; 0: none */
     int checks;
-    int opening;   /* opens that have begun */
-    int hold_open; /* opens yield while this is set */
+    int opening;    /* opens that have begun */
+    int hold_open;  /* opens yield while this is set */
+    int hold_check; /* checks wait while this is set */
 };
 
 struct fake_conn {
@@ -174,6 +175,11 @@ static inline int fake_check(void *ctx, void *arg)
     int nth = add(&fake->checks, 1);
 
     CHECK(get(&conn->users) == 0);
+    while (get(&fake->hold_check) != 0) {
+        int r = co_sleep(CO_MS);
+        if (r < 0)
+            return r;
+    }
     return take_one(&fake->sick) || (fake->sicken > 0 && nth % fake->sicken == 0) ? -EPIPE : 0;
 }
 

@@ -16,7 +16,11 @@ extern "C" {
 struct co_backend {
     /* Opens a connection: 0 and *ret_conn, or a negative errno. */
     int (*open)(void *ctx, void **ret_conn);
-    /* Whether an idle connection may serve again: 0 if so. One system call at most. NULL: yes. */
+    /*
+     * Whether an idle connection may serve again: 0 if so. NULL: yes. Best one system call, as each
+     * lease waits for it; if the deadline or a cancel cuts it short, this connection alone is
+     * closed, and the lease fails.
+     */
     int (*check)(void *ctx, void *conn);
     /* Closes a connection for good. Must not fail, should not wait. */
     void (*close)(void *ctx, void *conn);

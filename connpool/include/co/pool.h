@@ -118,7 +118,8 @@ struct co_pool_counts {
     uint64_t failed;    /* opens that failed */
     uint64_t waited;    /* leases that had to wait at the limit */
     uint64_t timed_out; /* leases whose deadline passed while they waited */
-    uint64_t discarded; /* connections closed because they were not kept */
+    uint64_t discarded; /* connections closed because they were not kept, or the lease ended in
+                         * their check */
     uint64_t unhealthy; /* idle connections that the check refused */
     uint64_t expired;   /* connections closed for age, for idleness, or as one idle too many */
     uint32_t open;      /* connections now: leased, idle, being opened */
