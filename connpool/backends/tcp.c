@@ -21,13 +21,21 @@ static int tcp_open(void *ctx, void **ret_conn)
     return 0;
 }
 
-/* One look without waiting: an idle stream has nothing to say, and has not ended. */
+/*
+ * One look without waiting: an idle stream has nothing to say, and has neither ended nor been hung
+ * up. Of the last the kernel knows nothing; to receive nothing asks Corvid alone.
+ */
 static int tcp_check(void *ctx, void *conn)
 {
+    int fd = tcp_fd(ctx, conn);
     char byte;
-    ssize_t n = recv(tcp_fd(ctx, conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    int r = n < 0 ? -errno : n > 0 ? -EPROTO : -EPIPE;
+    ssize_t n = co_recv(fd, &byte, 0);
+    int r;
 
+    if (n < 0)
+        return (int)n;
+    n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    r = n < 0 ? -errno : n > 0 ? -EPROTO : -EPIPE;
     return r == -EAGAIN ? 0 : r;
 }
 

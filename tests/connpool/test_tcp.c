@@ -155,6 +155,29 @@ Test(tcp, a_connection_with_an_unasked_answer_is_replaced)
     run_on(2, peer_talks, NULL);
 }
 
+static int hung_up(void *arg)
+{
+    (void)arg;
+    set_up(NULL);
+    {
+        CO_LEASE(lease, pool);
+        CHECK(co_hangup(co_lease_fd(&lease)) == 0); /* as by somebody who comes too late */
+        co_lease_keep(&lease);
+    }
+    CHECK(say("again\n", false) == 0); /* on a new connection */
+    CHECK(stats_of(pool).unhealthy == 1 && stats_of(pool).opened == 2);
+    tear_down();
+    return 0;
+}
+
+Test(tcp, a_connection_that_was_hung_up_and_kept_is_replaced)
+{
+    int before = descriptors();
+
+    run_on(2, hung_up, NULL);
+    cr_assert_eq(descriptors(), before);
+}
+
 static int nobody_listens(void *arg)
 {
     (void)arg;

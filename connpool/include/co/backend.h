@@ -30,8 +30,8 @@ struct co_backend {
 
 /*
  * Raw TCP or unix streams: connections are opened by co_connect(address), and are healthy while the
- * peer has neither ended the stream nor sent anything unasked. Pass the address as the pool's ctx;
- * it must outlive it.
+ * peer has neither ended the stream nor sent anything unasked, and nobody has hung them up. Pass
+ * the address as the pool's ctx; it must outlive it.
  */
 extern CO_API const struct co_backend co_tcp_backend;
 
