@@ -150,7 +150,6 @@ void co_lease_end(struct co_lease *lease)
         co__pool_disconnect(pool, slot);
     }
     co__pool_give(pool, slot);
-    co__pool_sweep(pool, now);
     co__shard_leave(charged); /* the pool may be gone after this */
 }
 

@@ -6,17 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    DEFAULT_MAX = 64,
-    SWEEP_BUDGET = 32, /* connections that one sweep closes at most */
-};
+enum { DEFAULT_MAX = 64 };
 
 #define DEFAULT_IDLE_TIMEOUT (60 * CO_SEC)
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Fills in what is not allocated: settings with their defaults, and all slots vacant. */
 static void set_up(struct co_pool *pool, const struct co_pool_conf *conf)
@@ -24,7 +16,7 @@ static void set_up(struct co_pool *pool, const struct co_pool_conf *conf)
     pool->max_idle = conf->max_idle > 0 ? (uint32_t)conf->max_idle : pool->max;
     pool->idle_timeout = conf->idle_timeout > 0 ? conf->idle_timeout : DEFAULT_IDLE_TIMEOUT;
     pool->max_age = conf->max_age > 0 ? conf->max_age : CO_NEVER;
-    pool->sweep_every = min64(min64(pool->idle_timeout, pool->max_age) / 4, CO_SEC);
+    pool->sweep_fd = -1;
     for (uint32_t i = pool->max; i > 0; i--)
         co__gate_vacate(&pool->gate, &pool->slots[i - 1]);
 }
@@ -82,6 +74,8 @@ static void dismiss_idle(struct co_pool *pool)
 
 void co_pool_free(struct co_pool *pool)
 {
+    int sweep_fd;
+
     if (pool == NULL)
         return;
     for (int i = 0; i < CO__SHARDS_MAX; i++) {
@@ -96,8 +90,10 @@ void co_pool_free(struct co_pool *pool)
         }
     }
     co__gate_close(&pool->gate);
+    sweep_fd = co__sweeper_wake(pool);
     for (int i = 0; i < CO__SHARDS_MAX; i++)
         co__shard_drain(&pool->shards[i]);
+    co_fd_guard(&sweep_fd);
     free(pool->slots);
     free(pool->name);
     free(pool);
@@ -150,6 +146,7 @@ void co__pool_give(struct co_pool *pool, struct co__slot *slot)
             co__gate_vacate(&pool->gate, slot);
             return;
         }
+        co__sweeper_begin(pool);
         /* Who queued meanwhile may have looked too early (gate.h): then fetch one for him. */
         if (!co__gate_waiting(&pool->gate))
             return;
@@ -172,29 +169,16 @@ bool co__pool_expired(const struct co_pool *pool, const struct co__slot *slot, i
     return slot->idled < now - pool->idle_timeout || slot->born < now - pool->max_age;
 }
 
-void co__pool_sweep(struct co_pool *pool, int64_t now)
+struct co__slot *co__pool_take_stale(struct co_pool *pool, int worker, int64_t now)
 {
-    /* Relaxed: the exchange only elects one sweeper; what it sweeps is under locks. */
-    int64_t due = __atomic_load_n(&pool->sweep_at, __ATOMIC_RELAXED);
-    int budget = SWEEP_BUDGET;
-    int workers = co_workers();
+    struct co__shard *shard = &pool->shards[worker];
+    struct co__slot *slot = co__shard_stale(shard, now - pool->idle_timeout, now - pool->max_age);
 
-    /* Relaxed, both orders: as above. */
-    if (now < due || !__atomic_compare_exchange_n(&pool->sweep_at, &due, now + pool->sweep_every,
-                                                  false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        return;
-    for (int i = 0; i < workers && budget > 0; i++) {
-        struct co__shard *shard = &pool->shards[i];
-        struct co__slot *slot;
-
-        while (budget-- > 0 && (slot = co__shard_stale(shard, now - pool->idle_timeout,
-                                                       now - pool->max_age)) != NULL) {
-            dismiss_idle(pool);
-            co__tally_add(&shard->tally.expired);
-            co__pool_disconnect(pool, slot);
-            co__gate_vacate(&pool->gate, slot);
-        }
+    if (slot != NULL) {
+        dismiss_idle(pool);
+        co__tally_add(&shard->tally.expired);
     }
+    return slot;
 }
 
 static uint64_t read_counter(const uint64_t *counter)

@@ -18,11 +18,11 @@ struct co_pool {
     struct co__slot *slots; /* all `max` of them */
     int64_t idle_timeout;
     int64_t max_age;
-    int64_t sweep_every;
-    int64_t sweep_at; /* when the next sweep is due; atomic */
     uint32_t max;
     uint32_t max_idle;
     uint32_t idle; /* admitted as idle; atomic, counted only if max_idle is below max */
+    int sweeping;  /* there is a sweeper; atomic, see sweep.c */
+    int sweep_fd;  /* the eventfd it waits at, or -1; atomic */
     struct co__shard shards[CO__SHARDS_MAX];
 };
 
@@ -44,7 +44,13 @@ void co__pool_disconnect(struct co_pool *pool, struct co__slot *slot);
 /* Whether a connection has been idle, or has lived, for too long to be handed out. */
 bool co__pool_expired(const struct co_pool *pool, const struct co__slot *slot, int64_t now);
 
-/* Closes idle connections that are too old, when a sweep is due. */
-void co__pool_sweep(struct co_pool *pool, int64_t now);
+/* Takes a slot that has been idle, or has lived, for too long; NULL if the shard has none. */
+struct co__slot *co__pool_take_stale(struct co_pool *pool, int worker, int64_t now);
+
+/* Sees to it that what has become idle will be closed in time. The caller is a user of the pool. */
+void co__sweeper_begin(struct co_pool *pool);
+
+/* Has the sweeper end; returns what the caller closes once it has left, or -1. */
+int co__sweeper_wake(struct co_pool *pool);
 
 #endif

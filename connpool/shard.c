@@ -82,6 +82,22 @@ struct co__slot *co__shard_stale(struct co__shard *shard, int64_t idled, int64_t
     return slot;
 }
 
+bool co__shard_stalest(struct co__shard *shard, int64_t *ret_idled, int64_t *ret_born)
+{
+    const struct co__slot *slot;
+
+    if (co__shard_empty(shard))
+        return false;
+    co_latch_take(&shard->lock);
+    slot = shard->stalest;
+    if (slot != NULL) {
+        *ret_idled = slot->idled;
+        *ret_born = slot->born;
+    }
+    co_latch_give(&shard->lock);
+    return slot != NULL;
+}
+
 bool co__shard_put(struct co__shard *shard, struct co__slot *slot)
 {
     bool closing;

@@ -59,7 +59,8 @@ struct co__shard {
     struct co__slot *freshest;
     struct co__slot *stalest;
     co_ticket freer; /* co_pool_free, once it waits for users to become 0 */
-    uint32_t users; /* leases that began here and have not ended, and calls that try to begin one */
+    uint32_t users;  /* leases that began here and have not ended, calls that try to begin one, and
+                     * in shard 0 the sweeper */
     unsigned victim; /* where the next search among the others starts */
     bool closing;
     struct co__tally tally;
@@ -76,6 +77,9 @@ struct co__slot *co__shard_take(struct co__shard *shard);
 
 /* Takes the stalest slot, if it became idle before `idled` or was opened before `born`. */
 struct co__slot *co__shard_stale(struct co__shard *shard, int64_t idled, int64_t born);
+
+/* When the stalest slot became idle and was opened; false if there is none. */
+bool co__shard_stalest(struct co__shard *shard, int64_t *ret_idled, int64_t *ret_born);
 
 /*
  * Adds a slot as the freshest; false, and nothing done, once the pool closes. Orders: seq_cst with

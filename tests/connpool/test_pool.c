@@ -456,20 +456,143 @@ static int swept(void *arg)
 
     (void)arg;
     make(&conf);
-    {
-        CO_LEASE(lease, pool);
-        make_idle(3);
-        CHECK(co_sleep(8 * CO_MS) == 0);
-        co_lease_keep(&lease);
-    }
-    CHECK(stats_of(pool).expired == 3 && stats_of(pool).idle == 1 && get(&fake.live) == 1);
+    make_idle(3);
+    CHECK(co_sleep(2 * CO_MS) == 0);
+    CHECK(use() > 0); /* one starts anew, and so stays for longer */
+    CHECK(co_sleep(3 * CO_MS) == 0);
+    CHECK(stats_of(pool).expired == 2 && stats_of(pool).idle == 1 && get(&fake.live) == 1);
+    CHECK(co_sleep(4 * CO_MS) == 0);
+    CHECK(stats_of(pool).expired == 3 && stats_of(pool).open == 0 && get(&fake.live) == 0);
+    make_idle(2); /* and the next burst */
+    CHECK(co_sleep(5 * CO_MS) == 0);
+    CHECK(stats_of(pool).expired == 5 && get(&fake.live) == 0);
     co_pool_free(pool);
     return 0;
 }
 
-Test(pool, the_end_of_a_lease_sweeps_what_is_idle_for_too_long)
+Test(pool, idle_connections_are_closed_in_time_though_no_lease_comes, .init = clock_winds_itself)
 {
     run_on(2, swept, NULL);
+}
+
+static int swept_under_deadline(void *arg)
+{
+    struct co_pool_conf conf = {.idle_timeout = 8 * CO_MS};
+
+    (void)arg;
+    make(&conf);
+    {
+        CO_DEADLINE(2 * CO_MS); /* of whoever makes them idle: it is not the sweeper's */
+        make_idle(3);
+    }
+    CHECK(co_sleep(4 * CO_MS) == 0);
+    CHECK(stats_of(pool).idle == 3);
+    CHECK(co_sleep(5 * CO_MS) == 0);
+    CHECK(stats_of(pool).expired == 3 && get(&fake.live) == 0);
+    co_pool_free(pool);
+    return 0;
+}
+
+Test(pool, idle_connections_are_closed_in_time_whatever_the_deadline_of_the_last_lease,
+     .init = clock_winds_itself)
+{
+    run_on(2, swept_under_deadline, NULL);
+}
+
+static int leave_idle(void *arg)
+{
+    make(arg);
+    make_idle(2);
+    return 0;
+}
+
+/* No sweeper is left behind; the pool is freed afterwards, outside. */
+Test(pool, a_runtime_ends_once_the_idle_connections_of_a_forgotten_pool_are_closed,
+     .init = clock_winds_itself)
+{
+    struct co_pool_conf conf = {.idle_timeout = 4 * CO_MS};
+
+    for (int i = 1; i <= 2; i++) { /* the second runtime as the first */
+        run_on(2, leave_idle, &conf);
+        cr_assert_eq(get(&fake.live), 0);
+        co_pool_free(pool);
+    }
+}
+
+static int leave_idle_and_stop(void *arg)
+{
+    make(arg);
+    make_idle(2);
+    co_stop();
+    CHECK(co_yield() == 0);
+    make_idle(2);
+    return 0;
+}
+
+/* The clock does not move: what waits for a day, or for the grace time, waits for ever. */
+Test(pool, a_stop_does_not_wait_for_idle_connections)
+{
+    struct co_pool_conf conf = {.idle_timeout = 24 * 3600 * CO_SEC};
+
+    co__clock_stop(false);
+    run_on(2, leave_idle_and_stop, &conf);
+    cr_assert_eq(get(&fake.live), 2);
+    cr_assert_eq(stats_of(pool).idle, 2);
+    co_pool_free(pool);
+    cr_assert_eq(get(&fake.live), 0);
+}
+
+static int free_with_idle(void *arg)
+{
+    make(arg);
+    make_idle(2);
+    co_pool_free(pool);
+    return 0;
+}
+
+Test(pool, freeing_does_not_wait_for_idle_connections)
+{
+    struct co_pool_conf conf = {.idle_timeout = 24 * 3600 * CO_SEC};
+
+    co__clock_stop(false);
+    run_on(2, free_with_idle, &conf);
+    cr_assert_eq(get(&fake.live), 0);
+}
+
+enum { POOLS = 200, LEASES = 8 };
+
+static int come_and_go(void *arg)
+{
+    for (int i = 0; i < LEASES; i++) {
+        CHECK(use() > 0);
+        CHECK(co_sleep((int64_t)(intptr_t)arg) == 0);
+    }
+    return 0;
+}
+
+static int free_often(void *arg)
+{
+    struct co_pool_conf conf = {.max = 4, .idle_timeout = 20 * CO_US};
+
+    (void)arg;
+    for (int64_t i = 0; i < POOLS; i++) {
+        CO_GROUP(group);
+        make(&conf);
+        for (int64_t n = 0; n < 4; n++)
+            CHECK(co_group_go(&group, come_and_go, (void *)((n + i % 8) * 8 * CO_US)) == 0);
+        CHECK(co_group_wait(&group) == 0);
+        co_pool_free(pool);
+        CHECK(get(&fake.live) == 0);
+    }
+    return 0;
+}
+
+Test(pool, freeing_while_idle_connections_are_being_closed_leaves_none_and_no_descriptor)
+{
+    int before = descriptors();
+
+    run_on(4, free_often, NULL);
+    cr_assert_eq(descriptors(), before);
 }
 
 static int too_old(void *arg)

@@ -2,7 +2,6 @@
 /* tests/connpool/test_tcp.c - the TCP backend over loopback, end to end. */
 #include "world.h"
 #include <co/net.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,27 +11,6 @@ static struct co_pool *pool;
 static char address[64];
 static struct countdown server_ended = COUNTDOWN(1);
 static int listener = -1;
-
-static int nothing(void *arg)
-{
-    (void)arg;
-    return 0;
-}
-
-/* Descriptors that this process has open. libuv keeps a pipe once a loop has run, so one has to. */
-static int descriptors(void)
-{
-    DIR *dir;
-    int n = 0;
-
-    run_on(1, nothing, NULL);
-    dir = opendir("/proc/self/fd");
-    cr_assert_not_null(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
-}
 
 /* What comes goes back, but for two lines: "end" ends the stream, "spam" gets two answers. */
 static void answer(int conn, void *arg)

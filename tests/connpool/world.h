@@ -12,6 +12,7 @@
 #include <co/pool.h>
 #include <co/scope.h>
 #include <co/task.h>
+#include <dirent.h>
 #include <pthread.h>
 
 /*
@@ -40,6 +41,27 @@ static inline void run_on(int threads, co_main_fn *fn, void *arg)
     r = co_run_with(&conf, fn, arg);
     cr_assert_eq(r, 0, "co_run returned %d", r);
     cr_assert_eq(failed_line, 0, "the check in line %d failed", failed_line);
+}
+
+static inline int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* Descriptors that this process has open. libuv keeps a pipe once a loop has run, so one has to. */
+static inline int descriptors(void)
+{
+    DIR *dir;
+    int n = 0;
+
+    run_on(1, nothing, NULL);
+    dir = opendir("/proc/self/fd");
+    cr_assert_not_null(dir);
+    while (readdir(dir) != NULL)
+        n++;
+    closedir(dir);
+    return n;
 }
 
 /* Starts fn(arg), which must work. */

@@ -26,7 +26,7 @@ struct co_pool_conf {
     const char *name;     /* for statistics; copied */
     int max;              /* connections open at once, leased and idle together; default 64 */
     int max_idle;         /* idle ones kept; default: max */
-    int64_t idle_timeout; /* an idle one is closed after this long; default 60 s */
+    int64_t idle_timeout; /* an idle one is closed after this long; CO_NEVER: not; default 60 s */
     int64_t max_age;      /* none is handed out when older; default: no limit */
 };
 
@@ -44,7 +44,9 @@ struct co_pool_settings {
 CO_API struct co_conf_table co_pool_table(const char *section, struct co_pool_settings *settings);
 
 /*
- * Makes a pool over a backend. Nothing is opened yet.
+ * Makes a pool over a backend. Nothing is opened yet. While connections idle, a coroutine without a
+ * stack waits to close them. A stop does not wait for it, nor does co_pool_free; but where neither
+ * comes, co_run ends only when no connection idles any more, after idle_timeout at the latest.
  * Returns: the pool; NULL if out of memory, or for a negative setting. Suspends: never. Threads:
  *   any. Owns: the caller frees it with co_pool_free; backend and ctx must outlive it.
  */
