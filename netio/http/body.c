@@ -48,9 +48,17 @@ int co__body_status(int err)
     }
 }
 
+/* Whether the content comes too slowly. What frames it does not count, or a client could trickle
+ * the extensions of a chunk, or trailers, for days. */
+static bool too_slow(const struct co__body *b)
+{
+    return b->waited > RATE_GRACE && b->total < b->waited / CO_SEC * RATE_MIN;
+}
+
 /*
  * Reads from the socket, into buf or, without one, behind what the turn has. Whoever waits for 100
- * Continue is told to go on, unless something has come already.
+ * Continue is told to go on, unless something has come already. All that has come before has been
+ * used, so this is the place to look at the rate.
  */
 static ssize_t wait_more(struct co_http_req *req, char *buf, size_t cap)
 {
@@ -59,6 +67,8 @@ static ssize_t wait_more(struct co_http_req *req, char *buf, size_t cap)
     int64_t begin, ns = t->server->conf.body_timeout;
     ssize_t n;
 
+    if (too_slow(b))
+        return -ETIMEDOUT;
     if (b->promised) {
         char *p = co__turn_reserve(t, sizeof continue_line - 1);
 
@@ -74,15 +84,11 @@ static ssize_t wait_more(struct co_http_req *req, char *buf, size_t cap)
     return n != 0 ? n : -ECONNRESET;
 }
 
-/* Notes n octets of content. Returns: 0; -EMSGSIZE; -ETIMEDOUT if they come too slowly. */
+/* Notes n octets of content. Returns: 0; -EMSGSIZE. */
 static int account(struct co__body *b, size_t n)
 {
     b->total += (int64_t)n;
-    if (b->total > b->limit)
-        return -EMSGSIZE;
-    if (!b->done && b->waited > RATE_GRACE && b->total < b->waited / CO_SEC * RATE_MIN)
-        return -ETIMEDOUT;
-    return 0;
+    return b->total > b->limit ? -EMSGSIZE : 0;
 }
 
 static ssize_t read_length(struct co_http_req *req, char *buf, size_t cap)

@@ -21,7 +21,7 @@ static const struct co_conf_key keys[] = {
     {"head_timeout", CO_CONF_TIME, AT(head_timeout), 0, "10s", CO_MS, INT64_MAX, NULL,
      "for a whole head, from its first byte; later is answered 408"},
     {"body_timeout", CO_CONF_TIME, AT(body_timeout), 0, "30s", CO_MS, INT64_MAX, NULL,
-     "between two reads of a body, which must also bring 256 bytes a second after 5 s"},
+     "between two reads of a body, whose content must also bring 256 bytes a second after 5 s"},
     {"write_timeout", CO_CONF_TIME, AT(write_timeout), 0, "30s", CO_MS, INT64_MAX, NULL,
      "for each 64 KiB of an answer to be taken by the client"},
     {"idle_timeout", CO_CONF_TIME, AT(idle_timeout), 0, "60s", CO_MS, INT64_MAX, NULL,

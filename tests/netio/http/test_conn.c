@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections: keep-alive, pipelines, refusals, time-outs, stop. */
 #include "netio/http/serve.h"
+#include "support/clock.h"
 #include <co/park.h>
 #include <stdatomic.h>
 
@@ -391,6 +392,69 @@ Test(conn, a_body_that_stays_away_is_408)
     EXPECT_IN("HTTP/1.1 408 Request Timeout\r\n", h);
     cr_expect_eq(h->end, 1);
     cr_expect_eq(server_stop(&s), 0);
+}
+
+static void clock_stands(void)
+{
+    co__clock_stop(false);
+}
+
+/* Says a head, then a piece each second of a clock that is moved, until the server answers, and an
+ * end. */
+static void trickle(struct heard *h, const char *head, const char *piece, int pieces,
+                    const char *end)
+{
+    struct co_http_conf conf = patient();
+    struct server s;
+    int fd;
+
+    conf.body_timeout = 24 * 3600 * CO_SEC;
+    server_start(&s, &conf, routes);
+    fd = dial(&s);
+    say(fd, head);
+    h->len = 0;
+    h->end = 0;
+    for (int i = 0; i < pieces; i++) {
+        usleep(1000); /* so that the server most often waits when the clock moves */
+        co__clock_advance(CO_SEC);
+        if (recv(fd, h->text, 1, MSG_DONTWAIT | MSG_PEEK) >= 0)
+            break;
+        say(fd, piece);
+    }
+    if (*end != '\0')
+        say(fd, end);
+    shutdown(fd, SHUT_WR);
+    hear(h, fd, NULL);
+    close(fd);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+#define CHUNKED HOST "Transfer-Encoding: chunked\r\n\r\n"
+
+Test(conn, chunk_extensions_and_trailers_must_not_trickle_in_for_hours, .init = clock_stands)
+{
+    static const char *const heads[] = {
+        "POST /echo HTTP/1.1\r\n" CHUNKED "1;",
+        "POST /echo HTTP/1.1\r\n" CHUNKED "1\r\na\r\n0\r\nX: ",
+        "GET /?unread HTTP/1.1\r\n" CHUNKED "0\r\nX: ",
+    };
+    static struct heard h;
+
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        trickle(&h, heads[i], "a", 1000, "");
+        EXPECT_IN("HTTP/1.1 408 Request Timeout\r\n", &h);
+    }
+}
+
+Test(conn, a_body_that_comes_steadily_is_waited_for, .init = clock_stands)
+{
+    static char piece[1024 + 8];
+    static struct heard h;
+
+    sprintf(piece, "400\r\n%01024d\r\n", 0);
+    trickle(&h, "POST /echo HTTP/1.1\r\n" CHUNKED, piece, 20, "0\r\n\r\n");
+    EXPECT_IN("HTTP/1.1 200 OK\r\n", &h);
+    EXPECT_IN("Content-Length: 20480\r\n", &h);
 }
 
 Test(conn, what_is_answered_does_not_wait_for_a_slow_handler_for_ever)
