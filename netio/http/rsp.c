@@ -17,6 +17,7 @@ static const struct {
     {201, "Created"},
     {202, "Accepted"},
     {204, "No Content"},
+    {205, "Reset Content"},
     {206, "Partial Content"},
     {301, "Moved Permanently"},
     {302, "Found"},
@@ -105,7 +106,8 @@ static char *put_head(char *p, const struct co__answer *a, const struct co__turn
         p = put(PUT(p, "Content-Type: "), a->type, a->type_len);
         p = PUT(p, "\r\n");
     }
-    if (a->status != 204)
+    /* With 304 the length is that of a 200's body, which who gives none does not tell. */
+    if (a->status != 204 && (a->status != 304 || a->len > 0))
         p = PUT(put_number(PUT(p, "Content-Length: "), a->len), "\r\n");
     if (t->close)
         p = PUT(p, "Connection: close\r\n");
@@ -209,7 +211,7 @@ int co_http_set(struct co_http_rsp *rsp, const char *name, const char *value)
 }
 
 /* co_http_send with a type that has been checked. */
-static int send_checked(struct co_http_rsp *rsp, const struct co__answer *a)
+static int send_checked(struct co_http_rsp *rsp, struct co__answer *a)
 {
     struct co__turn *t = rsp->turn;
     int r;
@@ -218,6 +220,8 @@ static int send_checked(struct co_http_rsp *rsp, const struct co__answer *a)
         return -EALREADY;
     if (a->status < 200 || a->status > 599)
         return -EINVAL;
+    if (a->status == 205)
+        a->len = 0; /* and it says so */
     if (!t->req.body.done || t->req.body.error < 0) {
         r = co__body_settle(&t->req);
         if (r < 0) {

@@ -119,7 +119,16 @@ static int none(struct co_http_req *req, struct co_http_rsp *rsp, void *ctx)
     return 0;
 }
 
+static int bare(struct co_http_req *req, struct co_http_rsp *rsp, void *ctx)
+{
+    int status = atoi(co_http_param(req, "status")), len = atoi(co_http_query(req));
+
+    (void)ctx;
+    return co_http_send(rsp, status, NULL, "hello", (size_t)len);
+}
+
 static const struct co_http_route routes[] = {
+    {.method = "GET", .path = "/bare/{status}", .fn = bare},
     {.method = "GET", .path = "/show/{a}", .fn = show},
     {.method = "GET", .path = "/show/{a}/{rest...}", .fn = show},
     {.method = "GET", .path = "/fail", .fn = fail},
@@ -247,6 +256,34 @@ Test(handler, has_memory_for_the_request)
     EXPECT_IN("HTTP/1.1 204 No Content\r\n", h);
     EXPECT_NOT_IN("Content-Length", h);
     EXPECT_NOT_IN("no body", h);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(handler, need_not_know_which_statuses_have_no_body)
+{
+    static const struct {
+        const char *target, *line, *length;
+    } cases[] = {{"204?0", "HTTP/1.1 204 No Content\r\n", NULL},
+                 {"204?5", "HTTP/1.1 204 No Content\r\n", NULL},
+                 {"205?5", "HTTP/1.1 205 Reset Content\r\n", "Content-Length: 0\r\n"},
+                 {"304?0", "HTTP/1.1 304 Not Modified\r\n", NULL},
+                 {"304?5", "HTTP/1.1 304 Not Modified\r\n", "Content-Length: 5\r\n"}};
+    struct server s;
+
+    server_start(&s, NULL, routes);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char request[100];
+        struct heard *h;
+
+        sprintf(request, "GET /bare/%s HTTP/1.1\r\n" CLOSE, cases[i].target);
+        h = exchange(&s, request);
+        EXPECT_IN(cases[i].line, h);
+        if (cases[i].length != NULL)
+            EXPECT_IN(cases[i].length, h);
+        else
+            EXPECT_NOT_IN("Content-Length", h);
+        EXPECT_NOT_IN("hello", h);
+    }
     cr_expect_eq(server_stop(&s), 0);
 }
 

@@ -164,9 +164,9 @@ CO_API CO_NODISCARD int co_http_set(struct co_http_rsp *rsp, const char *name, c
 
 /*
  * Answers with a body of `len` bytes and its media type (NULL: no Content-Type). Small bodies are
- * copied, large ones are sent before it returns: data is the caller's again. Statuses 204 and 304
- * carry no body. What is left of the request's body is read first and dropped, if it is not too
- * much.
+ * copied, large ones are sent before it returns: data is the caller's again. Statuses 204, 205 and
+ * 304 carry no body; with 304 a len other than 0 is told as the length that the 200 would have.
+ * What is left of the request's body is read first and dropped, if it is not too much.
  * Returns: 0; -EINVAL for a status outside 200 to 599 or a type with control characters; -EALREADY
  *   if there is an answer; -ENOMEM; if the request's body turned out bad (then the client is told
  *   that instead) as co_http_body; if it could not be sent, as co_send. Suspends: yes. Threads: the
