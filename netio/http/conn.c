@@ -36,13 +36,19 @@ enum outcome {
     OVER,     /* the connection is to be closed */
 };
 
-/* Refuses what has been read; nothing that follows can be understood. */
-static enum outcome refuse(struct co__turn *t, int status)
+/* Answers what has been read of a request; nothing that follows can be. */
+static enum outcome give_up(struct co__turn *t, int status)
 {
-    t->counts[CO__BAD_REQUESTS]++;
     t->close = t->linger = true;
     co__answer_status(t, status, NULL);
     return OVER;
+}
+
+/* The same for what the client got wrong. */
+static enum outcome refuse(struct co__turn *t, int status)
+{
+    t->counts[CO__BAD_REQUESTS]++;
+    return give_up(t, status);
 }
 
 /* Looks at what has been read. Returns: the length of a complete head; 0; minus a status. */
@@ -98,6 +104,8 @@ static enum outcome head_next(struct co__turn *t, int64_t ns)
         n = co__turn_fill(t, ns);
         if (n == -ETIMEDOUT && t->in_pos < t->in_end)
             return refuse(t, 408);
+        if (n == -ENOMEM && t->dead == 0)
+            return give_up(t, 503);
         if (n <= 0)
             return OVER;
     }

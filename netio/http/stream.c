@@ -143,8 +143,8 @@ char *co__turn_reserve(struct co__turn *t, size_t n)
         cap = n;
     }
     p = malloc(cap);
-    if (p == NULL)
-        return NULL;
+    if (p == NULL) /* without a larger buffer what waits is sent now */
+        return n <= t->out_cap && co__turn_flush(t) == 0 ? t->out : NULL;
     memcpy(p, t->out, t->out_len);
     free(t->out_heap);
     t->out = t->out_heap = p;

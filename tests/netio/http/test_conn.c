@@ -64,6 +64,18 @@ static int tarry(struct co_http_req *req, struct co_http_rsp *rsp, void *ctx)
     return r < 0 ? r : co_http_text(rsp, 200, "slept");
 }
 
+static atomic_bool scarce; /* no memory for the engine's larger buffers, of 16 and 32 KiB */
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    bool fails = scarce && (size == (16 << 10) + 1 || size == 32 << 10);
+
+    return fails ? NULL : __real_malloc(size);
+}
+
 static const struct co_http_route routes[] = {
     {.method = "GET", .path = "/", .fn = text},
     {.method = "GET", .path = "/big", .fn = big},
@@ -310,6 +322,29 @@ Test(conn, a_refusal_reaches_a_client_that_still_sends)
     memcpy(flood, "GET /", 5);
     h = exchange(&s, flood);
     EXPECT_IN("HTTP/1.1 414 ", h);
+    cr_expect_eq(h->end, 1);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, without_memory_for_a_large_head_is_503_behind_the_answers_before_it)
+{
+    static char batch[20000];
+    struct server s;
+    struct heard *h;
+
+    server_start(&s, NULL, routes);
+    for (int i = 0; i < 50; i++) /* their answers are more than go into a small buffer */
+        strcat(batch, "GET /?good HTTP/1.1\r\n" HOST "\r\n");
+    strcat(batch, "GET /?late HTTP/1.1\r\n" HOST "X: ");
+    memset(batch + strlen(batch), 'a', 8000);
+    strcat(batch, "\r\n\r\n");
+    scarce = true;
+    h = exchange(&s, batch);
+    scarce = false;
+    cr_expect_eq(count_of(h->text, "HTTP/1.1 200 OK\r\n"), 50);
+    cr_expect_eq(count_of(h->text, "good"), 50);
+    EXPECT_IN("goodHTTP/1.1 503 Service Unavailable\r\n", h);
+    EXPECT_NOT_IN("late", h);
     cr_expect_eq(h->end, 1);
     cr_expect_eq(server_stop(&s), 0);
 }
