@@ -12,7 +12,8 @@
  *
  * Stopping: idle connections get a turn with -ECANCELED, look once whether a request has come, and
  * close. A request of which an octet has been read is read to its end and answered, the last one
- * with "Connection: close".
+ * with "Connection: close". A turn that is cancelled when the grace time is over still sends what
+ * is ready.
  */
 #include "engine.h"
 #include <co/net.h>

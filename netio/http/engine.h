@@ -121,6 +121,7 @@ struct co__turn {
     /* Output: answers that have not been sent. */
     char *out, *out_heap;
     size_t out_len, out_cap;
+    int64_t last_at; /* when what a cancel leaves must be out; 0: not begun */
 
     struct co_http_req req;
     struct co_http_rsp rsp;

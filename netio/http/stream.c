@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 
 #define LINGER CO_SEC
+/* What a cancel leaves has this long, half of the least that a runtime waits after it. */
+#define LAST_WORDS (CO_SEC / 2)
 
 struct co_scope co__turn_scope(int64_t ns)
 {
@@ -30,7 +32,7 @@ ssize_t co__turn_recv(struct co__turn *t, void *buf, size_t cap, int64_t ns)
     }
     if (n == 0)
         t->eof = true;
-    if (n < 0 && n != -ETIMEDOUT)
+    if (n < 0 && n != -ETIMEDOUT && n != -ECANCELED) /* who is cancelled may still answer */
         t->dead = (int)n;
     return n;
 }
@@ -88,15 +90,36 @@ static int sent(struct co__turn *t, ssize_t n)
     return t->dead;
 }
 
+/* Opens a block that a cancel does not end. All of a turn's together may take LAST_WORDS. */
+static struct co_scope last_words(struct co__turn *t)
+{
+    int64_t now = co_now();
+
+    if (t->last_at == 0)
+        t->last_at = now + LAST_WORDS;
+    return co_grace_open(t->last_at - now);
+}
+
+static ssize_t put(const struct co__turn *t, const struct iovec *iov, int count)
+{
+    return count == 1 ? co_send(t->fd, iov->iov_base, iov->iov_len) : co_sendv(t->fd, iov, count);
+}
+
 /* One send, which has to be through within write_timeout. Returns: 0; a negative errno, kept in
  * t->dead. */
 static int send_pieces(struct co__turn *t, const struct iovec *iov, int count)
 {
     struct co_scope scope = co__turn_scope(t->server->conf.write_timeout);
-    ssize_t n =
-        count == 1 ? co_send(t->fd, iov->iov_base, iov->iov_len) : co_sendv(t->fd, iov, count);
+    ssize_t n = put(t, iov, count);
 
     co_scope_close(&scope);
+    if (n == -ECANCELED) {
+        /* Answers that are ready go out all the same. Where a part of these had gone already, this
+         * says -EPIPE; where it is the descriptor that was hung up, -ECANCELED again. */
+        scope = last_words(t);
+        n = put(t, iov, count);
+        co_scope_close(&scope);
+    }
     return sent(t, n);
 }
 
@@ -106,7 +129,7 @@ static int send_piece(struct co__turn *t, char *data, size_t len)
     ssize_t n = co__send_now(t->fd, data, len);
     struct iovec rest;
 
-    if (n == -EAGAIN)
+    if (n == -EAGAIN || n == -ECANCELED)
         n = 0;
     if (n < 0 || (size_t)n == len)
         return sent(t, n);
@@ -178,16 +201,17 @@ int co__turn_send(struct co__turn *t, const char *data, size_t len)
  */
 void co__turn_linger(struct co__turn *t)
 {
-    CO_DEADLINE(LINGER);
+    struct co_scope scope;
     size_t total = 0;
+    ssize_t n;
 
-    if (co__turn_flush(t) < 0 || t->eof || co_shutdown(t->fd, SHUT_WR) < 0)
+    if (co__turn_flush(t) < 0 || t->eof)
         return;
-    while (total < CO__DRAIN_MAX) {
-        ssize_t n = co_recv(t->fd, t->in, t->in_cap);
-
-        if (n <= 0)
-            return;
-        total += (size_t)n;
+    scope = t->last_at != 0 ? last_words(t) : co_deadline_open(LINGER);
+    n = co_shutdown(t->fd, SHUT_WR) < 0 ? 0 : 1;
+    while (n > 0 && total < CO__DRAIN_MAX) {
+        n = co_recv(t->fd, t->in, t->in_cap);
+        total += n > 0 ? (size_t)n : 0;
     }
+    co_scope_close(&scope);
 }

@@ -21,6 +21,7 @@ struct server {
     sem_t ready;
     const struct co_http_conf *conf;
     const struct co_http_route *routes;
+    int64_t grace; /* of the runtime; 0: as it is */
     int port, result;
 };
 
@@ -44,19 +45,28 @@ static inline void *server_thread(void *arg)
     co_conf_init(&conf);
     conf.threads = 2;
     conf.signals = 0;
+    if (s->grace > 0)
+        conf.grace = s->grace;
     s->result = co_run_with(&conf, server_main, s);
     return NULL;
 }
 
-static inline void server_start(struct server *s, const struct co_http_conf *conf,
-                                const struct co_http_route *routes)
+static inline void server_start_graced(struct server *s, int64_t grace,
+                                       const struct co_http_conf *conf,
+                                       const struct co_http_route *routes)
 {
-    *s = (struct server){.conf = conf, .routes = routes};
+    *s = (struct server){.conf = conf, .routes = routes, .grace = grace};
     cr_assert_eq(sem_init(&s->ready, 0, 0), 0);
     cr_assert_eq(pthread_create(&s->thread, NULL, server_thread, s), 0);
     while (sem_wait(&s->ready) < 0)
         ;
     cr_assert_gt(s->port, 0);
+}
+
+static inline void server_start(struct server *s, const struct co_http_conf *conf,
+                                const struct co_http_route *routes)
+{
+    server_start_graced(s, 0, conf, routes);
 }
 
 /* Stops it. Returns: what co_http_serve_on returned. */

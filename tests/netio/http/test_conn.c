@@ -21,10 +21,11 @@ static int echo(struct co_http_req *req, struct co_http_rsp *rsp, void *ctx)
 {
     const char *data;
     size_t len;
-    int r = co_http_body(req, &data, &len);
+    int r;
 
     (void)ctx;
     calls++;
+    r = co_http_body(req, &data, &len);
     return r < 0 ? r : co_http_send(rsp, 200, NULL, data, len);
 }
 
@@ -45,9 +46,11 @@ static int big(struct co_http_req *req, struct co_http_rsp *rsp, void *ctx)
 
 static int nap(struct co_http_req *req, struct co_http_rsp *rsp, void *ctx)
 {
-    int r = co_sleep(atoi(co_http_query(req)) * CO_MS);
+    int r;
 
     (void)ctx;
+    calls++;
+    r = co_sleep(atoi(co_http_query(req)) * CO_MS);
     return r < 0 ? r : co_http_text(rsp, 200, "slept");
 }
 
@@ -543,4 +546,37 @@ Test(conn, a_stop_answers_what_has_begun_and_closes_the_idle)
     for (int i = 0; i < 3; i++)
         close(fds[i]);
     cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, whoever_is_cut_off_by_the_end_of_the_grace_time_is_told_so)
+{
+    static struct heard napping, sending;
+    struct server s;
+    int fds[3];
+
+    calls = 0;
+    server_start_graced(&s, 100 * CO_MS, NULL, routes);
+    for (int i = 0; i < 3; i++)
+        fds[i] = dial(&s);
+    say(fds[0], "GET /?a HTTP/1.1\r\n" HOST "\r\nGET /nap?60000 HTTP/1.1\r\n" HOST
+                "\r\nGET /big?100000 HTTP/1.1\r\n" HOST "\r\n");
+    say(fds[1], "POST /echo HTTP/1.1\r\nContent-Length: 5\r\n" HOST "\r\nhe");
+    say(fds[2], "GET /nap?60000 HTTP/1.1\r\n" HOST "\r\nGET /big?12000000 HTTP/1.1\r\n" HOST
+                "\r\n"); /* and does not read */
+    while (calls < 4)
+        usleep(1000);
+    co_stop();
+    hear(&napping, fds[0], NULL);
+    cr_expect_eq(count_of(napping.text, "HTTP/1.1 200 OK\r\n"), 2);
+    cr_expect_eq(count_of(napping.text, "HTTP/1.1 503 Service Unavailable\r\n"), 1);
+    cr_assert_gt(napping.len, 100000);
+    cr_expect_eq(strspn(napping.text + napping.len - 100000, "x"), 100000);
+    cr_expect_eq(napping.end, 1);
+    hear(&sending, fds[1], NULL);
+    EXPECT_IN("HTTP/1.1 503 Service Unavailable\r\n", &sending);
+    EXPECT_IN("Connection: close\r\n", &sending);
+    cr_expect_eq(sending.end, 1);
+    cr_expect_eq(server_stop(&s), 0);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
 }
