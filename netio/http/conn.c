@@ -8,7 +8,10 @@
  * and buffers with it.
  *
  * Answers wait in the output buffer only while something to answer is at hand: they are sent before
- * the turn reads again, when they are many, and before a handler that is known to take long.
+ * the turn reads again, when they are many, and before a handler that may wait. Nobody says which
+ * those are: a route's handler counts as one until it was quick QUICK_TIMES in a row, and again
+ * once it was not. So an answer is held up by the wait of another request's handler only if that is
+ * the first one after many calls without.
  *
  * Stopping: idle connections get a turn with -ECANCELED, look once whether a request has come, and
  * close. A request of which an octet has been read is read to its end and answered, the last one
@@ -26,8 +29,9 @@
 
 /* Empty lines in front of a request that are overlooked. */
 #define BLANKS_MAX 8
-/* A handler that took so long while answers were waiting is slow from then on. */
-#define SLOW (200 * CO_US)
+/* A handler that took less was quick; one that was so often, in a row, has answers wait for it. */
+#define QUICK       (200 * CO_US)
+#define QUICK_TIMES 64
 /* How long a stopping connection looks for a request. */
 #define LAST_LOOK CO_MS
 
@@ -126,24 +130,34 @@ static int status_of(int err)
     }
 }
 
+/* Notes how long a route's handler took. */
+static void route_judge(struct co__route *route, int64_t ns)
+{
+    /* relaxed, both: a hint that only decides when to send; who misses another's note is late. */
+    int times = atomic_load_explicit(&route->quick, memory_order_relaxed);
+    int next = ns > QUICK ? 0 : times < QUICK_TIMES ? times + 1 : times;
+
+    if (next != times)
+        atomic_store_explicit(&route->quick, next, memory_order_relaxed /* as above */);
+}
+
 /* Runs the handler, and sees to it that there is an answer. */
 static void handler_run(struct co__turn *t, struct co__route *route)
 {
+    bool waits = t->out_len > 0; /* an earlier answer */
     int64_t begin = 0;
     int r, broken;
 
-    /* relaxed: a hint that only decides when to send. */
-    if (t->out_len > 0 && atomic_load_explicit(&route->slow, memory_order_relaxed) &&
+    /* relaxed: as in route_judge. */
+    if (waits && atomic_load_explicit(&route->quick, memory_order_relaxed) < QUICK_TIMES &&
         co__turn_flush(t) < 0)
         return;
-    if (t->out_len > 0)
+    if (waits)
         begin = co_now();
     t->req.route = route;
     r = route->pub->fn(&t->req, &t->rsp, t->server->ctx);
-    if (begin != 0 && co_now() - begin > SLOW) {
-        /* relaxed: as above. */
-        atomic_store_explicit(&route->slow, true, memory_order_relaxed);
-    }
+    if (waits)
+        route_judge(route, co_now() - begin);
     if (t->rsp.sent) {
         if (r < 0)
             t->close = t->linger = true;

@@ -26,9 +26,9 @@ struct co__route {
     int next; /* route of the same node, or -1 */
     uint8_t param_count;
     struct co__param params[CO__PARAMS_MAX];
-    /* Set once the handler has been seen to take long: what is answered already is then sent
-     * before it. */
-    atomic_bool slow;
+    /* How often in a row the handler was quick while answers waited, up to a bound: below that,
+     * they are sent before it is called. */
+    atomic_int quick;
 };
 
 struct co__node {
