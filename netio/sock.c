@@ -519,6 +519,21 @@ int co__slot_start(int fd, co_when_fn *fn, void *arg, bool yields)
     return r;
 }
 
+int co__wait_when(int fd)
+{
+    int r;
+    struct co__slot *slot = co__slot_begin(fd, CO__SLOT_READING, &r);
+
+    if (!slot)
+        return r;
+    if (slot->left == CO__SLOT_UNKNOWN)
+        look_for_rest(slot);
+    r = co__source_wait_idle(&slot->read);
+    slot->left = CO__SLOT_UNKNOWN;
+    co__slot_leave(slot, CO__SLOT_READING);
+    return r;
+}
+
 int co_go_when(int fd, co_when_fn *fn, void *arg)
 {
     return co__slot_start(fd, fn, arg, false);

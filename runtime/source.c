@@ -145,10 +145,10 @@ void co__source_clear(struct co__source *source, uint64_t ticket)
         continue;
 }
 
-static int wait_for(struct co__source *source, unsigned refuse, unsigned flags)
+static int park_at(struct wait *wait, co_commit_fn *commit, unsigned flags)
 {
-    struct wait wait = {source, refuse, CO__SOURCE_WAITER};
-    int r = co_park_for(co__park_source, source, publish, &wait, flags);
+    struct co__source *source = wait->source;
+    int r = co_park_for(co__park_source, source, commit, wait, flags);
     struct co__coro *co;
 
     if (r == 0 || r == LOOK_AGAIN)
@@ -161,6 +161,13 @@ static int wait_for(struct co__source *source, unsigned refuse, unsigned flags)
     return r;
 }
 
+static int wait_for(struct co__source *source, unsigned refuse, unsigned flags)
+{
+    struct wait wait = {source, refuse, CO__SOURCE_WAITER};
+
+    return park_at(&wait, publish, flags);
+}
+
 int co__source_wait(struct co__source *source, bool drained)
 {
     return wait_for(source, drained ? CO__SOURCE_HUP | CO__SOURCE_PRI : 0, 0);
@@ -169,6 +176,21 @@ int co__source_wait(struct co__source *source, bool drained)
 int co__source_wait_anyway(struct co__source *source)
 {
     return wait_for(source, 0, CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE);
+}
+
+/* Published first, then the look; against "phase, then the sources" of the drain. */
+static int publish_idle(co_ticket ticket, void *arg)
+{
+    int r = publish(ticket, arg);
+
+    return !r && co__run_draining() ? -ECANCELED : r;
+}
+
+int co__source_wait_idle(struct co__source *source)
+{
+    struct wait wait = {source, CO__SOURCE_HUP | CO__SOURCE_PRI, CO__SOURCE_STARTER};
+
+    return park_at(&wait, publish_idle, 0);
 }
 
 struct wait_any {
@@ -227,7 +249,7 @@ int co__source_start(struct co__source *source, void (*begun)(struct co__source 
     co->entry = (struct co__entry){
         .when_fn = fn, .arg = arg, .source = source, .begun = begun, .kind = CO__ENTRY_WHEN};
     r = publish(co__born_parked(co, w->current->deadline), &wait);
-    /* Published first, then the look; against "phase, then the sources" of the drain. */
+    /* As in publish_idle. */
     if (!r && co__run_draining())
         r = -ECANCELED;
     co__born_commit(w, co, r);

@@ -20,6 +20,7 @@
  */
 #include "engine.h"
 #include <co/net.h>
+#include <co/private/net.h>
 #include <co/scope.h>
 #include <co/stats.h>
 #include <co/task.h>
@@ -296,8 +297,11 @@ static void turn_close(struct co__turn *t)
     co__conn_end(conn);
 }
 
-/* Lets the connection go idle. Returns whether it did; if not, the turn has to wait itself. */
-static bool turn_rest(struct co__turn *t)
+/*
+ * Lets the connection go idle. Returns whether it did. Where no coroutine can be had, the turn has
+ * waited itself, and *ret_why is what the next one would be told.
+ */
+static bool turn_rest(struct co__turn *t, int *ret_why)
 {
     struct co__http_conn *conn = t->conn;
     struct co_scope scope;
@@ -307,6 +311,8 @@ static bool turn_rest(struct co__turn *t)
     memset(t->counts, 0, sizeof t->counts);
     scope = co__turn_scope(t->server->conf.idle_timeout);
     r = co_go_when(t->fd, co__http_turn, conn);
+    if (r < 0)
+        *ret_why = co__wait_when(t->fd);
     co_scope_close(&scope);
     if (r < 0)
         return false;
@@ -316,34 +322,37 @@ static bool turn_rest(struct co__turn *t)
     return true;
 }
 
+/* Answers what comes, reading once within ns. Returns whether the connection may go idle. */
+static bool turn_serve(struct co__turn *t, int64_t ns)
+{
+    for (;;) {
+        enum outcome next = head_next(t, ns);
+
+        ns = 0;
+        if (next == COMPLETE) {
+            request_answer(t);
+            if (!t->close && t->dead == 0)
+                continue;
+        }
+        return next == IDLE && co__turn_flush(t) == 0;
+    }
+}
+
 void co__http_turn(void *arg, int why)
 {
     struct co__turn t;
-    int64_t wait;
 
     turn_begin(&t, arg);
-    if (why == -ETIMEDOUT) {
-        t.counts[CO__TIMEOUTS]++;
-        turn_close(&t);
-        return;
-    }
-    /* Readiness is a hint, so the first read may have to wait after all. */
-    wait = why < 0 ? LAST_LOOK : t.server->conf.head_timeout;
     for (;;) {
-        enum outcome next = head_next(&t, wait);
-
-        wait = 0;
-        if (next == COMPLETE) {
-            request_answer(&t);
-            if (!t.close && t.dead == 0)
-                continue;
-        }
-        if (next != IDLE || co__turn_flush(&t) < 0) {
+        if (why == -ETIMEDOUT)
+            t.counts[CO__TIMEOUTS]++;
+        /* Readiness is a hint, so the first read may have to wait after all. */
+        if (why == -ETIMEDOUT ||
+            !turn_serve(&t, why < 0 ? LAST_LOOK : t.server->conf.head_timeout)) {
             turn_close(&t);
             return;
         }
-        if (turn_rest(&t))
+        if (turn_rest(&t, &why))
             return;
-        wait = t.server->conf.idle_timeout;
     }
 }

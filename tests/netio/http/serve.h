@@ -51,13 +51,14 @@ static inline void *server_thread(void *arg)
     return NULL;
 }
 
-static inline void server_start_graced(struct server *s, int64_t grace,
-                                       const struct co_http_conf *conf,
-                                       const struct co_http_route *routes)
+/* Starts it in a thread whose function calls co_run_with for server_main. */
+static inline void server_start_in(struct server *s, void *(*thread)(void *arg), int64_t grace,
+                                   const struct co_http_conf *conf,
+                                   const struct co_http_route *routes)
 {
     *s = (struct server){.conf = conf, .routes = routes, .grace = grace};
     cr_assert_eq(sem_init(&s->ready, 0, 0), 0);
-    cr_assert_eq(pthread_create(&s->thread, NULL, server_thread, s), 0);
+    cr_assert_eq(pthread_create(&s->thread, NULL, thread, s), 0);
     while (sem_wait(&s->ready) < 0)
         ;
     cr_assert_gt(s->port, 0);
@@ -66,7 +67,7 @@ static inline void server_start_graced(struct server *s, int64_t grace,
 static inline void server_start(struct server *s, const struct co_http_conf *conf,
                                 const struct co_http_route *routes)
 {
-    server_start_graced(s, 0, conf, routes);
+    server_start_in(s, server_thread, 0, conf, routes);
 }
 
 /* Stops it. Returns: what co_http_serve_on returned. */

@@ -601,7 +601,7 @@ Test(conn, whoever_is_cut_off_by_the_end_of_the_grace_time_is_told_so)
     int fds[3];
 
     calls = 0;
-    server_start_graced(&s, 100 * CO_MS, NULL, routes);
+    server_start_in(&s, server_thread, 100 * CO_MS, NULL, routes);
     for (int i = 0; i < 3; i++)
         fds[i] = dial(&s);
     say(fds[0], "GET /?a HTTP/1.1\r\n" HOST "\r\nGET /nap?60000 HTTP/1.1\r\n" HOST
@@ -625,4 +625,40 @@ Test(conn, whoever_is_cut_off_by_the_end_of_the_grace_time_is_told_so)
     cr_expect_eq(server_stop(&s), 0);
     for (int i = 0; i < 3; i++)
         close(fds[i]);
+}
+
+/* As server_thread, with no coroutine but that of the server and one more. */
+static void *cramped_thread(void *arg)
+{
+    struct server *s = arg;
+    struct co_conf conf;
+
+    co_conf_init(&conf);
+    conf.threads = 2;
+    conf.signals = 0;
+    conf.max_coroutines = 2;
+    conf.grace = 12 * CO_SEC;
+    s->result = co_run_with(&conf, server_main, s);
+    return NULL;
+}
+
+Test(conn, a_stop_ends_the_idle_where_there_may_be_no_more_coroutines)
+{
+    struct co_http_conf conf = patient();
+    static struct heard h;
+    struct server s;
+    int fd;
+
+    server_start_in(&s, cramped_thread, 0, &conf, routes);
+    fd = dial(&s);
+    say(fd, "GET /?first HTTP/1.1\r\n" HOST "\r\n");
+    hear(&h, fd, "\r\n\r\nfirst");
+    say(fd, "GET /?second HTTP/1.1\r\n" HOST "\r\n");
+    hear(&h, fd, "\r\n\r\nsecond");
+    co_stop();
+    hear(&h, fd, NULL); /* for less than the grace time */
+    cr_expect_eq(h.end, 1);
+    cr_expect_eq(count_of(h.text, "HTTP/1.1 200"), 2);
+    close(fd);
+    cr_expect_eq(server_stop(&s), 0);
 }

@@ -57,4 +57,11 @@ CO_API CO_NODISCARD ssize_t co__send_poll(int fd, const void *buf, size_t len);
  */
 CO_API CO_NODISCARD int co__recv_wait(int fd, bool asked, bool (*is_late)(void *arg), void *arg);
 
+/*
+ * What co_go_when waits for, in the calling coroutine: for where no other one can be had.
+ * Returns: 0: readable, as a hint; -ETIMEDOUT the deadline passed, -ECANCELED hang-up, cancel or
+ *   stop; -EBUSY if somebody reads or waits already; -EBADF. Suspends: yes.
+ */
+CO_API CO_NODISCARD int co__wait_when(int fd);
+
 #endif

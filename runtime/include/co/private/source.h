@@ -16,7 +16,8 @@
  * States:
  *   NIL      nobody waits, nothing happened.
  *              commit (the waiter, already off its stack)           -> WAITER
- *              arm (a coroutine that has not begun, co_go_when)     -> STARTER
+ *              arm (a coroutine that has not begun, co_go_when; or
+ *                   commit of one that waits in its stead)          -> STARTER
  *              deliver                                              -> READY
  *   READY    readiness was seen.
  *              consume (the running coroutine, before its system call) -> NIL
@@ -27,8 +28,8 @@
  *              clear (the woken coroutine, first of all), if still its own -> NIL
  *   Deadline, cancel and drain claim by the coroutine's word alone.
  * Sticky bits are never cleared by consuming: an end of stream that comes with the last bytes stays
- * known. STARTER differs from WAITER only in that the coroutine is about to be born: drain looks
- * for it.
+ * known. STARTER differs from WAITER only in that the coroutine is about to be born, or waits as if
+ * it were (co__source_wait_idle): drain looks for it.
  */
 #ifndef CO_PRIVATE_SOURCE_H
 #define CO_PRIVATE_SOURCE_H
@@ -87,6 +88,12 @@ int co__source_wait(struct co__source *source, bool drained);
  * the call again; -ECANCELED: hung up; -EPERM outside a coroutine. Suspends: yes.
  */
 int co__source_wait_anyway(struct co__source *source);
+
+/*
+ * Waits as what co__source_start starts would, in the running coroutine.
+ * Returns: 0: something has happened; -ECANCELED, also at the drain; -ETIMEDOUT. Suspends: yes.
+ */
+int co__source_wait_idle(struct co__source *source);
 
 /*
  * Waits until something happens at any of the sources; the caller holds the
