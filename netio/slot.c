@@ -5,6 +5,7 @@
 #include "counts.h"
 #include <co/net.h>
 #include <co/park.h>
+#include <co/private/net.h>
 #include <co/private/poll.h>
 #include <co/private/run.h>
 #include <co/scope.h>
@@ -239,6 +240,8 @@ static int set_up(struct co__slot *slot, int fd, enum co__slot_kind kind, int wo
     slot->adopted = adopted;
     slot->siblings = NULL;
     slot->yields = slot->heard = slot->draining = 0;
+    /* relaxed: who does not look past it enters, or cannot. */
+    __atomic_store_n(&slot->keeper, NULL, __ATOMIC_RELAXED);
     co__source_reset(&slot->read, slot->generation);
     co__source_reset(&slot->write, slot->generation);
     return 0;
@@ -483,6 +486,56 @@ int co_fd_worker(int fd)
     r = slot->worker;
     co__slot_leave(slot, 0);
     return r;
+}
+
+/* ---- idle connections ---- */
+
+void co__keep(int fd, const void *keeper)
+{
+    /* relaxed: who misses it finds it the next time. */
+    __atomic_store_n(&slot_at(fd)->keeper, keeper, __ATOMIC_RELAXED);
+}
+
+/* Returns whether it has ended the connection. */
+static bool end_if_idle(struct co__slot *slot)
+{
+    /* seq_cst: pairs with the publication by who went idle, and cleared the mark before. */
+    uint64_t word = __atomic_load_n(&slot->read.word, __ATOMIC_SEQ_CST);
+
+    if ((word & CO__SOURCE_STATE) != CO__SOURCE_STARTER)
+        return false;
+    if (!__atomic_load_n(&slot->stale, __ATOMIC_RELAXED /* as above */)) {
+        __atomic_store_n(&slot->stale, 1, __ATOMIC_RELAXED /* a miss costs a round */);
+        return false;
+    }
+    co__source_poke(&slot->read, CO__SOURCE_STARTER, -ECANCELED);
+    return true;
+}
+
+int co__end_idle(const void *keeper, int from, int most)
+{
+    /* relaxed: what is opened from now on is not idle for long. */
+    int last = __atomic_load_n(&highest, __ATOMIC_RELAXED);
+    int fd = from;
+
+    for (int i = 0; i <= last && most > 0; i++) {
+        struct co__slot *slot;
+        int r;
+
+        fd = fd < last ? fd + 1 : 0;
+        slot = slot_at(fd);
+        /* relaxed: a look that saves entering those of others. */
+        if (!slot || __atomic_load_n(&slot->keeper, __ATOMIC_RELAXED) != keeper)
+            continue;
+        slot = co__slot_enter(fd, 0, &r);
+        if (!slot)
+            continue;
+        /* relaxed: now it stays. */
+        if (__atomic_load_n(&slot->keeper, __ATOMIC_RELAXED) == keeper && end_if_idle(slot))
+            most--;
+        co__slot_leave(slot, 0);
+    }
+    return fd;
 }
 
 /* ---- out of descriptors ---- */

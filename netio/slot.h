@@ -77,10 +77,12 @@ struct co__slot {
     uint8_t yields;   /* such a connection ends then */
     uint8_t heard;    /* bytes have come since the last were sent */
     uint8_t draining; /* the runtime stops */
+    uint8_t stale;    /* idle since co__end_idle came by; by relaxed atomics, too */
     union {
         co_ticket releaser;              /* of an adopted one: who waits for the last one out */
         struct co_listen_opts *siblings; /* of a listener: how to open one for each worker */
     };
+    const void *keeper; /* co__keep; by relaxed atomics: co__end_idle looks before it enters */
 };
 
 /*

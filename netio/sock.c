@@ -501,6 +501,15 @@ static void look_for_rest(struct co__slot *slot)
         co__source_deliver(&slot->read, slot->generation, 0);
 }
 
+/* Before somebody begins to wait for what comes. */
+static void be_idle(struct co__slot *slot)
+{
+    /* relaxed: published by the wait. */
+    __atomic_store_n(&slot->stale, 0, __ATOMIC_RELAXED);
+    if (slot->left == CO__SLOT_UNKNOWN)
+        look_for_rest(slot);
+}
+
 int co__slot_start(int fd, co_when_fn *fn, void *arg, bool yields)
 {
     int r;
@@ -510,8 +519,7 @@ int co__slot_start(int fd, co_when_fn *fn, void *arg, bool yields)
         return r;
     if (!yields) /* relaxed: who is started reads it, and is started after this */
         __atomic_store_n(&slot->yields, 0, __ATOMIC_RELAXED);
-    if (slot->left == CO__SLOT_UNKNOWN)
-        look_for_rest(slot);
+    be_idle(slot);
     /* The direction stays taken until the coroutine begins. */
     r = co__source_start(&slot->read, begun, fn, arg);
     if (r < 0)
@@ -526,8 +534,7 @@ int co__wait_when(int fd)
 
     if (!slot)
         return r;
-    if (slot->left == CO__SLOT_UNKNOWN)
-        look_for_rest(slot);
+    be_idle(slot);
     r = co__source_wait_idle(&slot->read);
     slot->left = CO__SLOT_UNKNOWN;
     co__slot_leave(slot, CO__SLOT_READING);

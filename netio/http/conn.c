@@ -309,7 +309,7 @@ static bool turn_rest(struct co__turn *t, int *ret_why)
 
     counts_add(t);
     memset(t->counts, 0, sizeof t->counts);
-    scope = co__turn_scope(t->server->conf.idle_timeout);
+    scope = co__turn_scope(co__idle_ns(t->server));
     r = co_go_when(t->fd, co__http_turn, conn);
     if (r < 0)
         *ret_why = co__wait_when(t->fd);

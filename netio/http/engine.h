@@ -45,8 +45,12 @@ struct co__http_server {
     int stats[CO__COUNTS];
     /* The connections, and one for co_http_serve_on; who takes the last one away wakes that. */
     atomic_size_t users;
-    uint64_t waiter;     /* its ticket, written before it gives up its own count */
-    atomic_bool closing; /* accepting has failed: answers close their connections */
+    uint64_t waiter;       /* its ticket, written before it gives up its own count */
+    size_t limit;          /* of connections */
+    _Atomic uint64_t full; /* the ticket of who waits to accept another; or 0 */
+    int hand;              /* where co__end_idle goes on */
+    int64_t relieved;      /* when it was called last */
+    atomic_bool closing;   /* accepting has ended: answers close their connections */
 };
 
 /* A connection. Belongs to its turn, or to co_go_when while it is idle. */
@@ -147,6 +151,8 @@ void co__http_turn(void *arg, int why);
 
 /* server.c */
 
+/* How long a connection may be idle, as things are. */
+int64_t co__idle_ns(const struct co__http_server *server);
 /* Closes a connection for good. */
 void co__conn_end(struct co__http_conn *conn);
 

@@ -2,6 +2,7 @@
 /* The settings of a server: the keys of [http], their defaults and ranges. */
 #include "engine.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +26,9 @@ static const struct co_conf_key keys[] = {
     {"write_timeout", CO_CONF_TIME, AT(write_timeout), 0, "30s", CO_MS, INT64_MAX, NULL,
      "for each 64 KiB of an answer to be taken by the client"},
     {"idle_timeout", CO_CONF_TIME, AT(idle_timeout), 0, "60s", CO_MS, INT64_MAX, NULL,
-     "for which a connection may wait for its next request"},
+     "for which a connection may wait for its next request; less where there are many"},
+    {"max_connections", CO_CONF_INT, AT(max_connections), 0, "0", 0, INT_MAX, NULL,
+     "at a time; further ones wait to be accepted. 0: open files less an eighth, at least 32"},
 };
 
 #define KEYS (sizeof keys / sizeof *keys)

@@ -1,14 +1,32 @@
 /* SPDX-License-Identifier: MIT */
-/* A server: listens, hands each connection its first turn, and waits at its end until the last
- * one is gone. */
+/*
+ * A server: listens, hands each connection its first turn, and waits at its end until the last one
+ * is gone.
+ *
+ * Descriptors run out unless connections are limited, and idle ones must not keep others away: when
+ * there are many they get less time; at the limit, while somebody waits, those that have been idle
+ * for a round of RELIEF are ended, some at a time.
+ */
 #include "engine.h"
 #include <co/net.h>
 #include <co/park.h>
+#include <co/private/net.h>
 #include <co/scope.h>
 #include <co/stats.h>
+#include <co/task.h>
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+
+/* What stays free for everything else: files, connections to others. */
+#define RESERVE_LEAST 32
+/* How long the least patient server lets connections be idle when there are many. */
+#define IDLE_LEAST (100 * CO_MS)
+/* How often idle connections are looked for at the limit. */
+#define RELIEF (100 * CO_MS)
 
 static const struct {
     const char *name, *help;
@@ -23,13 +41,38 @@ static const struct {
     [CO__STATUS_5XX] = {"http_responses_5xx", "Answers with a status of 500 to 599."},
 };
 
+/* How many connections there are, not counting serve_on itself. */
+static size_t connections(const struct co__http_server *server)
+{
+    /* relaxed: a figure to go by; who adds to it is the one who is held to the limit. */
+    return atomic_load_explicit(&server->users, memory_order_relaxed) - 1;
+}
+
+int64_t co__idle_ns(const struct co__http_server *server)
+{
+    int64_t most = server->conf.idle_timeout;
+    int64_t less = most / 16 > IDLE_LEAST ? most / 16 : IDLE_LEAST;
+    bool many = connections(server) > server->limit - server->limit / 4;
+
+    return many && less < most ? less : most;
+}
+
 /* The last one to leave wakes co_http_serve_on, which frees the server. */
 static void users_leave(struct co__http_server *server)
 {
+    uint64_t acceptor = 0;
+
+    /* Before it leaves, since the server may be gone afterwards. relaxed: a miss costs a RELIEF. */
+    if (atomic_load_explicit(&server->full, memory_order_relaxed) != 0) {
+        /* acquire: takes the ticket. */
+        acceptor = atomic_exchange_explicit(&server->full, 0, memory_order_acquire);
+    }
     /* acq_rel: the release hands over what this connection did; the acquire of the last one takes
      * all that, and the ticket that was written before the serving coroutine left. */
     if (atomic_fetch_sub_explicit(&server->users, 1, memory_order_acq_rel) == 1)
         (void)co_unpark(server->waiter, 0);
+    if (acceptor != 0)
+        (void)co_unpark(acceptor, 0);
 }
 
 void co__conn_end(struct co__http_conn *conn)
@@ -63,7 +106,8 @@ static void conn_begin(struct co__http_server *server, int fd)
         /* relaxed: serve_on, who is a user itself, calls this. */
         atomic_fetch_add_explicit(&server->users, 1, memory_order_relaxed);
         co_stat_add(server->stats[CO__CONNECTIONS], 1);
-        scope = co_deadline_open(server->conf.idle_timeout);
+        co__keep(fd, server);
+        scope = co_deadline_open(co__idle_ns(server));
         r = co_go_when(fd, co__http_turn, conn);
         co_scope_close(&scope);
     }
@@ -71,6 +115,21 @@ static void conn_begin(struct co__http_server *server, int fd)
         co__conn_end(conn);
     else if (r < 0)
         (void)co_close(fd);
+}
+
+/* How many connections there may be if nobody says. */
+static size_t limit_of_process(void)
+{
+    struct rlimit files = {.rlim_cur = 1024};
+    rlim_t reserve;
+
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur > INT_MAX) /* or RLIM_INFINITY */
+        files.rlim_cur = INT_MAX;
+    reserve = files.rlim_cur / 8 > RESERVE_LEAST ? files.rlim_cur / 8 : RESERVE_LEAST;
+    if (reserve > files.rlim_cur / 2)
+        reserve = files.rlim_cur / 2;
+    return files.rlim_cur > reserve ? files.rlim_cur - reserve : 1;
 }
 
 static int server_init(struct co__http_server *server, const struct co_http_conf *conf,
@@ -84,19 +143,75 @@ static int server_init(struct co__http_server *server, const struct co_http_conf
                                               .target = (uint32_t)server->conf.max_target,
                                               .fields = (uint32_t)server->conf.max_fields};
     server->ctx = ctx;
+    server->limit = (size_t)server->conf.max_connections;
+    if (server->limit == 0)
+        server->limit = limit_of_process();
     atomic_init(&server->users, 1);
+    atomic_init(&server->full, 0);
     atomic_init(&server->closing, false);
     for (int i = 0; i < CO__COUNTS; i++)
         server->stats[i] = co_stat_register(stats[i].name, stats[i].help, CO_STAT_COUNTER);
     return co__routes_init(&server->routes, routes);
 }
 
+static int full_commit(co_ticket self, void *arg)
+{
+    struct co__http_server *server = arg;
+
+    /* release: publishes the ticket. */
+    atomic_store_explicit(&server->full, self, memory_order_release);
+    return 0;
+}
+
+/* Waits until a connection has ended, for a RELIEF at most. Returns: 0; -ECANCELED; -ETIMEDOUT. */
+static int wait_for_end(struct co__http_server *server)
+{
+    {
+        CO_DEADLINE(RELIEF);
+        int r = co_park_for("a connection to end", server, full_commit, server, 0);
+
+        /* relaxed: who has the ticket already finds that the park is over. */
+        atomic_store_explicit(&server->full, 0, memory_order_relaxed);
+        if (r < 0 && r != -ETIMEDOUT)
+            return r;
+    }
+    return co_check();
+}
+
+/* Whether a connection could be accepted. */
+static bool somebody_waits(int lfd)
+{
+    struct pollfd polled = {.fd = lfd, .events = POLLIN};
+
+    return poll(&polled, 1, 0) > 0;
+}
+
+/* Waits while there are too many connections. Returns: 0; -ECANCELED: told to stop; -ETIMEDOUT. */
+static int wait_below_limit(struct co__http_server *server, int lfd)
+{
+    int some = (int)(server->limit / 16) + 1;
+    int r = 0;
+
+    while (r == 0 && connections(server) >= server->limit) {
+        if (co_stopping() || co_fd_worker(lfd) < 0) /* which says that it is hung up */
+            return -ECANCELED;
+        if (co_now() - server->relieved >= RELIEF && somebody_waits(lfd)) {
+            server->relieved = co_now();
+            server->hand = co__end_idle(server, server->hand, some);
+        }
+        r = wait_for_end(server);
+    }
+    return r;
+}
+
 /* Accepts until told to stop. Returns: 0; a negative errno if accepting failed for good. */
 static int accept_all(struct co__http_server *server, int lfd)
 {
     for (;;) {
-        int fd = co_accept(lfd);
+        int fd = wait_below_limit(server, lfd);
 
+        if (fd == 0)
+            fd = co_accept(lfd);
         if (fd == -ECANCELED)
             return 0;
         if (fd < 0)

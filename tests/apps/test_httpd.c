@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* tests/apps/test_httpd.c - the demo as its users meet it: routes, settings, command line. */
 #include "program.h"
+#include <sys/resource.h>
 
 TestSuite(httpd, .timeout = 60);
 
@@ -95,6 +96,28 @@ Test(httpd, statistics_tell_of_each_worker_and_of_the_pool)
     cr_expect_eq(number_in(answer->body, "leases", 0), 3);
     cr_expect_eq(number_in(answer->body, "opened", 0), 1);
     cr_expect_not_null(strstr(answer->body, "\"name\": \"pool.upstream\""));
+    cr_assert_eq(terminate(&httpd, NULL), 0);
+}
+
+Test(httpd, silent_clients_do_not_take_every_descriptor)
+{
+    enum { SILENT = 120 };
+    struct rlimit ours, few;
+    struct program httpd;
+    int fds[SILENT];
+
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &ours), 0);
+    few = (struct rlimit){.rlim_cur = 100, .rlim_max = ours.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    httpd = launch_httpd(NULL);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &ours), 0);
+    for (int i = 0; i < SILENT; i++) {
+        fds[i] = dial(httpd.port);
+        cr_assert_geq(fds[i], 0);
+    }
+    cr_expect_eq(ask_http(httpd.port, "GET", "/upstream", "")->status, 200);
+    for (int i = 0; i < SILENT; i++)
+        close(fds[i]);
     cr_assert_eq(terminate(&httpd, NULL), 0);
 }
 

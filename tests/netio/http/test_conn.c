@@ -662,3 +662,83 @@ Test(conn, a_stop_ends_the_idle_where_there_may_be_no_more_coroutines)
     close(fd);
     cr_expect_eq(server_stop(&s), 0);
 }
+
+Test(conn, silent_clients_do_not_keep_others_from_being_served)
+{
+    struct co_http_conf conf = patient();
+    struct server s;
+    int fds[8];
+
+    conf.max_connections = 8;
+    server_start(&s, &conf, routes);
+    for (int i = 0; i < 8; i++)
+        fds[i] = dial(&s);
+    EXPECT_IN("\r\n\r\nserved", exchange(&s, "GET /?served HTTP/1.1\r\n" CLOSE));
+    for (int i = 0; i < 8; i++)
+        close(fds[i]);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, at_the_limit_a_client_waits_until_a_busy_one_has_gone)
+{
+    struct co_http_conf conf = patient();
+    static struct heard busy[2], late;
+    struct server s;
+    int fds[3];
+
+    conf.max_connections = 2;
+    server_start(&s, &conf, routes);
+    may_go = 0;
+    for (int i = 0; i < 2; i++) {
+        fds[i] = dial(&s);
+        say(fds[i], "GET /tarry HTTP/1.1\r\n" CLOSE);
+    }
+    fds[2] = dial(&s);
+    calls = 0;
+    say(fds[2], "GET /?late HTTP/1.1\r\n" CLOSE);
+    usleep(250000); /* for it to be served too early; this is not waiting for something */
+    cr_expect_eq(calls, 0);
+    may_go = 1;
+    for (int i = 0; i < 2; i++) {
+        hear(&busy[i], fds[i], NULL);
+        EXPECT_IN("\r\n\r\nslept", &busy[i]);
+    }
+    hear(&late, fds[2], NULL);
+    EXPECT_IN("\r\n\r\nlate", &late);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, idle_connections_get_less_time_when_there_are_many)
+{
+    struct co_http_conf conf = patient();
+    static struct heard last;
+    struct server s;
+    int fds[4];
+
+    conf.max_connections = 4;
+    conf.idle_timeout = 16 * CO_SEC;
+    server_start(&s, &conf, routes);
+    for (int i = 0; i < 4; i++)
+        fds[i] = dial(&s);
+    say(fds[3], "GET /?a HTTP/1.1\r\n" HOST "\r\n");
+    hear(&last, fds[3], NULL); /* to the end, which comes 1 s after the answer */
+    EXPECT_IN("\r\n\r\na", &last);
+    cr_expect_eq(last.end, 1);
+    for (int i = 0; i < 3; i++) /* they came when there were few, and nobody waits */
+        cr_expect_eq(recv(fds[i], last.text, 1, MSG_DONTWAIT), -1);
+    for (int i = 0; i < 4; i++)
+        close(fds[i]);
+    cr_expect_eq(server_stop(&s), 0);
+}
+
+Test(conn, a_limit_below_zero_is_refused)
+{
+    struct co_http_conf conf = patient();
+    struct server s;
+
+    conf.max_connections = -1;
+    server_start(&s, &conf, routes);
+    cr_expect_eq(server_stop(&s), -EINVAL);
+}

@@ -58,6 +58,7 @@ struct co_http_conf {
     int64_t body_timeout;  /* ns between two reads of a body */
     int64_t write_timeout; /* ns for 64 KiB of an answer */
     int64_t idle_timeout;  /* ns a connection may wait for its next request */
+    int max_connections;   /* at a time; 0: RLIMIT_NOFILE less an eighth of it, at least 32 */
 };
 
 /*
@@ -73,12 +74,11 @@ CO_API struct co_conf_table co_http_conf_table(struct co_http_conf *conf);
 
 /*
  * Listens on conf->listen and serves until the runtime is told to stop and every connection has
- * ended: those that have begun a request get its answer. NULL for conf means the defaults. ctx is
- * passed to the handlers.
+ * ended: those that have begun a request get its answer. At max_connections others wait to be
+ * accepted, and idle ones make room. NULL for conf means the defaults. ctx is for the handlers.
  * Returns: 0; what co_listen returned; -EINVAL for settings out of range or a route that cannot be
  *   read; -EEXIST if two routes have the same method and path; -ENOMEM. Suspends: yes. Threads:
- *   coroutines.
- *   Owns: all arguments stay the caller's and must live until it returns.
+ *   coroutines. Owns: all arguments stay the caller's and must live until it returns.
  */
 CO_API CO_NODISCARD int co_http_serve(const struct co_http_conf *conf,
                                       const struct co_http_route *routes, void *ctx);

@@ -64,4 +64,18 @@ CO_API CO_NODISCARD int co__recv_wait(int fd, bool asked, bool (*is_late)(void *
  */
 CO_API CO_NODISCARD int co__wait_when(int fd);
 
+/*
+ * Notes to whom a connection belongs that was just accepted, for co__end_idle. Threads: its
+ * owner's.
+ */
+CO_API void co__keep(int fd, const void *keeper);
+
+/*
+ * Ends idle connections of a keeper: at most so many of those that have been in co_go_when since
+ * the previous call, which are started with -ECANCELED. Others it only marks for the next call. It
+ * goes round by number, from `from` on, perhaps not the whole way.
+ * Returns: where to go on next time. Suspends: never. Threads: any.
+ */
+CO_API int co__end_idle(const void *keeper, int from, int most);
+
 #endif
