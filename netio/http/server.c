@@ -220,6 +220,22 @@ static int accept_all(struct co__http_server *server, int lfd)
     }
 }
 
+/*
+ * Where the server alone has been told to stop, nobody else ends its idle connections. Those that
+ * go idle meanwhile are met in a later round; after idle_timeout none are left.
+ */
+static void end_idle(struct co__http_server *server)
+{
+    CO_GRACE(server->conf.idle_timeout);
+
+    for (int64_t pause = CO_MS; connections(server) > 0 && !co_stopping();
+         pause = pause < RELIEF ? 2 * pause : pause) {
+        (void)co__end_idle(server, 0, INT_MAX);
+        if (co_sleep(pause) < 0)
+            return;
+    }
+}
+
 int co_http_serve_on(int lfd, const struct co_http_conf *conf, const struct co_http_route *routes,
                      void *ctx)
 {
@@ -236,6 +252,7 @@ int co_http_serve_on(int lfd, const struct co_http_conf *conf, const struct co_h
         (void)co_shutdown(lfd, SHUT_RD);
         /* relaxed: a hint for connections that go on. */
         atomic_store_explicit(&server->closing, true, memory_order_relaxed);
+        end_idle(server);
         if (co_park_for("connections to end", server, leave_and_wait, server,
                         CO_PARK_NO_CANCEL | CO_PARK_NO_DEADLINE | CO_PARK_INSIDE) < 0)
             abort(); /* cannot be: the park has no other end than the last connection */

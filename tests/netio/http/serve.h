@@ -22,7 +22,7 @@ struct server {
     const struct co_http_conf *conf;
     const struct co_http_route *routes;
     int64_t grace; /* of the runtime; 0: as it is */
-    int port, result;
+    int lfd, port, result;
 };
 
 static inline int server_main(void *arg)
@@ -31,6 +31,7 @@ static inline int server_main(void *arg)
     CO_FD(lfd, co_listen("127.0.0.1:0"));
     int r;
 
+    s->lfd = lfd;
     s->port = lfd < 0 ? lfd : co_local_port(lfd);
     (void)sem_post(&s->ready);
     r = lfd < 0 ? lfd : co_http_serve_on(lfd, s->conf, s->routes, s);

@@ -742,3 +742,36 @@ Test(conn, a_limit_below_zero_is_refused)
     server_start(&s, &conf, routes);
     cr_expect_eq(server_stop(&s), -EINVAL);
 }
+
+Test(conn, a_server_whose_listener_is_hung_up_ends_without_waiting_for_the_idle)
+{
+    struct co_http_conf conf = patient();
+    static struct heard idle, silent, busy;
+    struct server s;
+    int fds[3];
+
+    conf.idle_timeout = 20 * CO_SEC;
+    server_start(&s, &conf, routes);
+    for (int i = 0; i < 3; i++)
+        fds[i] = dial(&s);
+    say(fds[0], "GET /?a HTTP/1.1\r\n" HOST "\r\n");
+    hear(&idle, fds[0], "\r\n\r\na");
+    may_go = 0;
+    calls = 0;
+    say(fds[2], "GET /?b HTTP/1.1\r\n" HOST "\r\nGET /tarry HTTP/1.1\r\n" HOST "\r\n");
+    while (calls == 0) /* it has begun with these */
+        usleep(1000);
+    cr_assert_eq(co_hangup(s.lfd), 0);
+    hear(&idle, fds[0], NULL);
+    cr_expect_eq(idle.end, 1);
+    hear(&silent, fds[1], NULL);
+    cr_expect_eq(silent.end, 1);
+    may_go = 1;
+    hear(&busy, fds[2], NULL);
+    EXPECT_IN("Connection: close\r\n", &busy);
+    EXPECT_IN("\r\n\r\nslept", &busy);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    cr_assert_eq(pthread_join(s.thread, NULL), 0);
+    cr_expect_eq(s.result, 0);
+}

@@ -84,9 +84,9 @@ CO_API CO_NODISCARD int co_http_serve(const struct co_http_conf *conf,
                                       const struct co_http_route *routes, void *ctx);
 
 /*
- * co_http_serve on a socket that listens already (so its port is known: co_local_port).
- * Returns, Suspends, Threads, Owns: as co_http_serve; lfd stays the caller's, but once the runtime
- *   stops it listens no more.
+ * co_http_serve on a socket that listens already (so its port is known: co_local_port), until that
+ * is hung up, too, or its coroutine is cancelled. Returns, Suspends, Threads: as co_http_serve;
+ *   -ETIMEDOUT. Owns: as there; lfd stays the caller's, but listens no more when it returns.
  */
 CO_API CO_NODISCARD int co_http_serve_on(int lfd, const struct co_http_conf *conf,
                                          const struct co_http_route *routes, void *ctx);
