@@ -17,6 +17,8 @@ static ssize_t ask(struct co_pool *pool, const char *line, char *rsp, size_t cap
     int fd = co_lease_fd(&lease);
     ssize_t n = co_send(fd, line, strlen(line));
     while (n >= 0 && (len == 0 || rsp[len - 1] != '\n')) {
+        if (len == cap)
+            return -EMSGSIZE;
         n = co_recv(fd, rsp + len, cap - len);
         if (n <= 0)
             return n < 0 ? n : -ECONNRESET;

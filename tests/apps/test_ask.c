@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* tests/apps/test_ask.c - the model page's two programs, talking to each other. */
 #include "program.h"
+#include <pthread.h>
 
 TestSuite(ask, .timeout = 60);
 
@@ -66,6 +67,49 @@ Test(ask, nobody_to_ask_is_an_error)
     cr_expect_eq(run_program(path_of("CORVID_ASK"), args, out, err), 1);
     cr_expect_str_eq(out, "");
     cr_expect_not_null(strstr(err, "Connection refused"));
+}
+
+/* Answers whoever connects with a line that does not end, until the listener is shut down. */
+static void *ramble(void *arg)
+{
+    char words[4096];
+    int fd;
+
+    memset(words, 'x', sizeof words);
+    while ((fd = accept(*(int *)arg, NULL, NULL)) >= 0) {
+        (void)send(fd, words, sizeof words, MSG_NOSIGNAL);
+        (void)recv(fd, words, 1, 0); /* the question, so that closing is no reset */
+        (void)shutdown(fd, SHUT_WR);
+        while (recv(fd, words, sizeof words, 0) > 0)
+            continue;
+        memset(words, 'x', sizeof words);
+        close(fd);
+    }
+    return NULL;
+}
+
+Test(ask, an_answer_that_is_too_long_is_named_so)
+{
+    char address[64];
+    const char *const args[] = {address, NULL};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int lfd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = sizeof at;
+    pthread_t thread;
+
+    cr_assert_geq(lfd, 0);
+    cr_assert_eq(bind(lfd, (struct sockaddr *)&at, sizeof at), 0);
+    cr_assert_eq(getsockname(lfd, (struct sockaddr *)&at, &len), 0);
+    cr_assert_eq(listen(lfd, 8), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, ramble, &lfd), 0);
+    snprintf(address, sizeof address, "127.0.0.1:%d", ntohs(at.sin_port));
+    cr_expect_eq(run_program(path_of("CORVID_ASK"), args, out, err), 1);
+    cr_expect_str_eq(out, "");
+    cr_expect_not_null(strstr(err, "Message too long"), "%s", err);
+    cr_expect_null(strstr(err, "Connection reset"), "%s", err);
+    cr_assert_eq(shutdown(lfd, SHUT_RDWR), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    close(lfd);
 }
 
 Test(ask, echo_gives_back_all_bytes_and_the_end)

@@ -121,6 +121,18 @@ Test(httpd, silent_clients_do_not_take_every_descriptor)
     cr_assert_eq(terminate(&httpd, NULL), 0);
 }
 
+Test(httpd, a_question_that_is_too_long_is_not_blamed_on_the_upstream)
+{
+    struct program httpd = launch_httpd(NULL);
+    char path[600] = "/upstream?";
+
+    memset(path + 10, 'x', 511);
+    cr_expect_eq(ask_http(httpd.port, "GET", path, "")->status, 200);
+    path[10 + 511] = 'x';
+    cr_expect_eq(ask_http(httpd.port, "GET", path, "")->status, 414);
+    cr_assert_eq(terminate(&httpd, NULL), 0);
+}
+
 Test(httpd, an_upstream_that_is_not_there_gives_502)
 {
     static const char *const args[] = {"--set", "pool.upstream.address=127.0.0.1:1", NULL};

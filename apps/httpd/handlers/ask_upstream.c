@@ -22,6 +22,8 @@ static ssize_t exchange(struct co_pool *pool, const char *line, char *rsp, size_
     if (n < 0)
         return n;
     while (len == 0 || rsp[len - 1] != '\n') {
+        if (len == cap)
+            return -EMSGSIZE;
         n = co_recv(co_lease_fd(&lease), rsp + len, cap - len);
         if (n <= 0)
             return n < 0 ? n : -ECONNRESET;
@@ -37,8 +39,11 @@ int ask_upstream(struct co_http_req *req, struct co_http_rsp *rsp, void *ctx)
     struct app *app = ctx;
     const char *text = co_http_query(req);
     char answer[512];
-    ssize_t n = exchange(app->upstream, text[0] != '\0' ? text : "ping", answer, sizeof answer);
+    ssize_t n;
 
+    if (strlen(text) >= sizeof answer) /* it comes back with a line feed */
+        return co_http_printf(rsp, 414, "at most %zu bytes\n", sizeof answer - 1);
+    n = exchange(app->upstream, text[0] != '\0' ? text : "ping", answer, sizeof answer);
     if (n == -ETIMEDOUT || n == -ECANCELED)
         return (int)n;
     if (n < 0)
