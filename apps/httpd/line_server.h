@@ -3,12 +3,13 @@
 #ifndef HTTPD_LINE_SERVER_H
 #define HTTPD_LINE_SERVER_H
 
-#include <co/base.h>
+#include <co/group.h>
 
 /*
  * Listens on a loopback port of the system's choice and answers each line in coroutines of its own,
- * until the runtime stops. Returns: 0 and the address, or a negative errno. Call it in a coroutine.
+ * until the group ends, even if the runtime stops before. Returns: 0 and the address, or a negative
+ * errno. Call it in a coroutine.
  */
-CO_NODISCARD int line_server_start(char *address, size_t cap);
+CO_NODISCARD int line_server_start(struct co_group *group, char *address, size_t cap);
 
 #endif

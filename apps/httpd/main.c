@@ -48,32 +48,40 @@ static void announce(int lfd)
 }
 
 /* Makes the pool behind /upstream, over a server of our own if none is configured. */
-static int open_upstream(struct app *app)
+static int open_upstream(struct app *app, struct co_group *lines)
 {
     int r = 0;
 
     if (upstream.address[0] == '\0')
-        r = line_server_start(upstream.address, sizeof upstream.address);
+        r = line_server_start(lines, upstream.address, sizeof upstream.address);
     if (r < 0)
         return r;
     app->upstream = co_pool_new(&co_tcp_backend, upstream.address, &upstream.conf);
     return app->upstream != NULL ? 0 : -ENOMEM;
 }
 
-static int serve(void *arg)
+static int serve(struct app *app)
 {
-    struct app *app = arg;
     CO_FD(lfd, co_listen(http.listen));
+    CO_GROUP(lines); /* ends last: until then there are requests that ask */
     int r;
 
     if (lfd < 0)
         return lfd == -ECANCELED ? 0 : blame_listen(lfd);
-    r = open_upstream(app);
+    r = open_upstream(app, &lines);
     if (r < 0)
         return r;
     announce(lfd);
     r = co_http_serve_on(lfd, &http, routes, app);
     co_pool_free(app->upstream);
+    return r;
+}
+
+static int run(void *arg)
+{
+    int r = serve(arg);
+
+    co_stop(); /* whatever still runs shall not keep the program */
     return r;
 }
 
@@ -96,7 +104,7 @@ int main(int argc, char *argv[])
         fprintf(stderr, "httpd: %s\n", err);
     if (r != CO_CONF_RUN)
         return r < 0;
-    r = co_run_with(&runtime, serve, &app);
+    r = co_run_with(&runtime, run, &app);
     if (r < 0)
         fprintf(stderr, "httpd: %s\n", co_strerror(r));
     return r != 0;

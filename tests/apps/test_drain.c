@@ -16,6 +16,7 @@ TestSuite(drain, .timeout = 90);
 
 static const char plaintext[] = "GET /plaintext HTTP/1.1\r\nHost: here\r\n\r\n";
 static const char nap[] = "GET /sleep/20 HTTP/1.1\r\nHost: here\r\n\r\n";
+static const char upstream[] = "GET /upstream?hi HTTP/1.1\r\nHost: here\r\n\r\n";
 static const char upload[] =
     "POST /echo HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\n0123456789";
 
@@ -103,14 +104,14 @@ enum { CLIENTS = 32 };
 Test(drain, under_load_every_request_that_was_read_is_answered)
 {
     static const char *const args[] = {"--set", "runtime.grace=8s", NULL};
-    static const char *const requests[] = {plaintext, nap, upload};
+    static const char *const requests[] = {plaintext, nap, upload, upstream};
     static struct client clients[CLIENTS];
     struct program httpd = launch_httpd(args);
     int64_t took;
     int answered = 0, last_words = 0;
 
     for (int i = 0; i < CLIENTS; i++) {
-        clients[i].request = requests[i % 3];
+        clients[i].request = requests[i % 4];
         clients[i].port = httpd.port;
         cr_assert_eq(pthread_create(&clients[i].thread, NULL, run_client, &clients[i]), 0);
     }

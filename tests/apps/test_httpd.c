@@ -143,6 +143,31 @@ Test(httpd, an_upstream_that_is_not_there_gives_502)
     cr_assert_eq(terminate(&httpd, NULL), 0);
 }
 
+Test(httpd, a_server_that_cannot_go_on_says_so_and_ends)
+{
+    char script[256];
+    const char *const args[] = {"-c", script, path_of("CORVID_HTTPD"), NULL};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int lfd = socket(AF_INET, SOCK_STREAM, 0); /* the child inherits it, as from systemd */
+    struct program httpd;
+
+    cr_assert_geq(lfd, 0);
+    cr_assert_eq(bind(lfd, (struct sockaddr *)&at, sizeof at), 0);
+    cr_assert_eq(listen(lfd, 8), 0);
+    snprintf(script, sizeof script,
+             "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" --set http.listen=systemd:0"
+             " --set runtime.stall_report=0 3<&%d",
+             lfd);
+    httpd = launch("/bin/bash", args);
+    read_text(httpd.err, err, TEXT_MAX, false);
+    cr_expect_not_null(strstr(err, "httpd: listening on "), "%s", err);
+    cr_assert_eq(shutdown(lfd, SHUT_RDWR), 0);
+    read_text(httpd.err, err, TEXT_MAX, true);
+    cr_expect_str_eq(err, "httpd: Invalid argument\n");
+    cr_expect_eq(await_exit(&httpd), 1);
+    close(lfd);
+}
+
 /* Writes a file for --config; it is removed with the test's process. */
 static char file[] = "/tmp/corvid-httpd-XXXXXX";
 
