@@ -2,6 +2,7 @@
 /* tests/netio/test_when.c - co_go_when: a coroutine that begins when a descriptor has something. */
 #include "netio/world.h"
 #include <co/foreign.h>
+#include <co/private/net.h>
 
 TestSuite(when, .timeout = 30);
 
@@ -397,4 +398,97 @@ static int from_all_sides(void *arg)
 Test(when, each_is_started_exactly_once_whoever_comes_first)
 {
     run_on(3, from_all_sides, NULL);
+}
+
+static int keepers(void *arg)
+{
+    static int others;
+    struct pair pairs[3] = {make_pair(), make_pair(), make_pair()};
+
+    (void)arg;
+    co__keep(pairs[0].ours, pairs);
+    co__keep(pairs[1].ours, pairs);
+    co__keep(pairs[2].ours, &others);
+    for (int i = 0; i < 3; i++)
+        arm(pairs[i].ours);
+    (void)co__end_idle(pairs, 0, 9); /* meets them for the first time */
+    expect_nothing_yet();
+    (void)co__end_idle(pairs, 0, 1);
+    CHECK(noted() == -ECANCELED);
+    expect_nothing_yet();
+    (void)co__end_idle(pairs, 0, 9);
+    CHECK(noted() == -ECANCELED);
+    expect_nothing_yet();
+    arm(pairs[0].ours); /* idle anew */
+    (void)co__end_idle(pairs, 0, 9);
+    expect_nothing_yet();
+    say(pairs[0].plain, "x");
+    CHECK(noted() == 0);
+    say(pairs[2].plain, "x");
+    CHECK(noted() == 0);
+    for (int i = 0; i < 3; i++)
+        close_pair(&pairs[i]);
+    return 0;
+}
+
+Test(when, a_keeper_ends_those_of_its_own_that_stay_idle)
+{
+    run_on(1, keepers, NULL);
+    run_on(2, keepers, NULL);
+}
+
+/* Waits in the running coroutine instead of one that has not begun; fd stays open. */
+static void wait_here(int fd)
+{
+    note(&count, co__wait_when(fd));
+}
+
+static int in_person(void *arg)
+{
+    struct pair pair = make_pair();
+    char buf[8];
+
+    (void)arg;
+    CHECK(co_go_fd(wait_here, pair.ours) == 0);
+    expect_nothing_yet();
+    say(pair.plain, "12345678rest");
+    CHECK(noted() == 0);
+    until_arrived(pair.ours, 12);
+    CHECK(co_recv(pair.ours, buf, 8) == 8);
+    CHECK(co__wait_when(pair.ours) == 0); /* what is left */
+    CHECK(co_recv(pair.ours, buf, 8) == 4);
+    {
+        CO_DEADLINE(5 * CO_MS);
+        CHECK(co__wait_when(pair.ours) == -ETIMEDOUT);
+    }
+    CHECK(co_go_fd(wait_here, pair.ours) == 0);
+    expect_nothing_yet();
+    CHECK(co_hangup(pair.ours) == 0);
+    CHECK(noted() == -ECANCELED);
+    close_pair(&pair);
+    return 0;
+}
+
+static int in_person_at_a_stop(void *arg)
+{
+    struct pair pair = make_pair();
+
+    (void)arg;
+    CHECK(co_go_fd(wait_here, pair.ours) == 0);
+    expect_nothing_yet();
+    co_stop();
+    CHECK(noted() == -ECANCELED);
+    CHECK(co__wait_when(pair.ours) == -ECANCELED); /* and from then on */
+    close_pair(&pair);
+    return 0;
+}
+
+Test(when, who_waits_in_person_is_told_the_same)
+{
+    struct co_conf conf = settings(2);
+
+    run_on(1, in_person, NULL);
+    run_on(2, in_person, NULL);
+    conf.grace = 20 * CO_SEC;
+    cr_assert_eq(run_conf(&conf, in_person_at_a_stop, NULL), 0);
 }
