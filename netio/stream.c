@@ -26,6 +26,12 @@
 
 enum { PIECES_MAX = 64, SIZE_LEAST = 64, SIZE_MOST = 1 << 24, FILE_PIECE = 65536, LINE = 64 };
 
+/*
+ * So much larger than its size is a buffer: messages are often as long as a buffer, and one that
+ * does not quite fill it is known to be all that has come, without asking once more.
+ */
+enum { SLACK = 1, USUAL = CO_STREAM_SIZE + SLACK };
+
 /* ---- buffers ---- */
 
 /*
@@ -66,7 +72,7 @@ static __attribute__((constructor)) void hook_up(void)
 
 static char *first_buffer(size_t cap)
 {
-    struct spare *spare = cap == CO_STREAM_SIZE ? own_spare() : NULL;
+    struct spare *spare = cap == USUAL ? own_spare() : NULL;
     char *mem;
 
     if (spare && spare->mem) {
@@ -87,7 +93,7 @@ void co__stream_trim(struct co_stream_buffer *buffer)
 
     if (buffer->start < buffer->end)
         return;
-    spare = buffer->cap == CO_STREAM_SIZE ? own_spare() : NULL;
+    spare = buffer->cap == USUAL ? own_spare() : NULL;
     if (spare && !spare->mem)
         spare->mem = buffer->mem;
     else
@@ -97,7 +103,7 @@ void co__stream_trim(struct co_stream_buffer *buffer)
 
 int co__stream_make_room(const struct co_stream *stream, struct co_stream_buffer *buffer)
 {
-    size_t cap = buffer->mem ? 2 * buffer->cap : stream->size;
+    size_t cap = buffer->mem ? 2 * buffer->cap : stream->size + SLACK;
     char *mem;
 
     if (buffer->start == buffer->end)
