@@ -8,9 +8,11 @@
  * (docs/decisions/0028). On a blocking socket it would wait for the peer as well, and nothing could
  * end that; so what was adopted as it was gets copies by send(2), which can be told not to.
  */
+#include "sendfile.h"
+
 #include "counts.h"
 #include "slot.h"
-
+#include <co/file.h>
 #include <co/net.h>
 #include <co/offload.h>
 #include <co/private/chaos.h>
@@ -126,47 +128,29 @@ static ssize_t send_all(struct co__slot *slot, struct piece *piece, size_t len, 
     return (ssize_t)*ret_done;
 }
 
-struct copy {
-    struct piece piece;
-    char bytes[COPY];
-};
-
-/* On a thread of the pool. Returns: how many bytes, 0 at the end; a negative errno. */
-static int copy_out(void *arg)
+ssize_t co__send_copies(co__send_fn *send, void *to, int file, int64_t offset, size_t len,
+                        size_t *ret_done)
 {
-    struct copy *copy = arg;
-    ssize_t n;
+    char *buf = malloc(COPY);
+    ssize_t n = buf ? 1 : -ENOMEM;
 
-    do
-        n = pread(copy->piece.file, copy->bytes, copy->piece.len, copy->piece.offset);
-    while (n < 0 && errno == EINTR);
-    return n < 0 ? -errno : (int)n;
-}
-
-/* Returns: as send_all. */
-static ssize_t send_copies(struct co__slot *slot, struct piece *piece, size_t len, size_t *ret_done)
-{
-    struct copy *copy = malloc(sizeof *copy);
-    ssize_t n = copy ? 1 : -ENOMEM;
-
+    *ret_done = 0;
     while (*ret_done < len && n > 0) {
         size_t left = len - *ret_done;
-        int got = 0;
 
-        copy->piece = *piece;
-        copy->piece.len = left < COPY ? left : COPY;
-        n = co_offload(copy_out, copy, &got);
-        if (n == 0)
-            n = got;
+        n = co_file_read(file, buf, left < COPY ? left : COPY, offset + (int64_t)*ret_done);
         if (n > 0)
-            n = co__slot_send(slot, copy->bytes, (size_t)n);
-        if (n > 0) {
+            n = send(to, buf, (size_t)n);
+        if (n > 0)
             *ret_done += (size_t)n;
-            piece->offset += n;
-        }
     }
-    free(copy);
+    free(buf);
     return n < 0 ? n : (ssize_t)*ret_done;
+}
+
+static ssize_t send_to_slot(void *slot, const void *buf, size_t len)
+{
+    return co__slot_send(slot, buf, len);
 }
 
 static bool would_block(const struct co__slot *slot)
@@ -192,7 +176,7 @@ ssize_t co_sendfile(int fd, int file, int64_t offset, size_t len)
     else if (slot->broken)
         n = -EPIPE;
     else if (would_block(slot))
-        n = send_copies(slot, &piece, len, &done);
+        n = co__send_copies(send_to_slot, slot, file, offset, len, &done);
     else
         n = send_all(slot, &piece, len, &done);
     if (n < 0 && done > 0)

@@ -11,7 +11,7 @@
  */
 #include "stream.h"
 
-#include <co/offload.h>
+#include "sendfile.h"
 #include <co/park.h>
 #include <co/private/poll.h>
 #include <co/private/run.h>
@@ -24,7 +24,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PIECES_MAX = 64, SIZE_LEAST = 64, SIZE_MOST = 1 << 24, FILE_PIECE = 65536, LINE = 64 };
+enum { PIECES_MAX = 64, SIZE_LEAST = 64, SIZE_MOST = 1 << 24, LINE = 64 };
 
 /*
  * So much larger than its size is a buffer: messages are often as long as a buffer, and one that
@@ -357,61 +357,23 @@ int co_stream_finish(struct co_stream *stream)
 
 /* ---- files ---- */
 
-struct piece {
-    int file;
-    int64_t offset;
-    size_t len;
-    char mem[FILE_PIECE];
-};
-
-static int read_piece(void *arg)
+static ssize_t send_to_stream(void *stream, const void *buf, size_t len)
 {
-    struct piece *piece = arg;
+    /* sendv only reads; iovec has no const. */
+    return sendv(stream, &(struct iovec){(void *)(uintptr_t)buf, len}, 1);
+}
+
+static ssize_t send_file(struct co_stream *stream, int file, int64_t offset, size_t len)
+{
+    size_t done;
     ssize_t n;
-    int r;
 
-    do {
-        n = pread(piece->file, piece->mem, piece->len, piece->offset);
-        r = n < 0 ? -errno : (int)n;
-    } while (r == -EINTR);
-    return r;
-}
-
-/* Returns: bytes of the file, 0 at its end. */
-static ssize_t send_piece(const struct co_stream *stream, struct piece *piece)
-{
-    struct iovec read = {.iov_base = piece->mem};
-    int n = 0;
-    int r = co_offload(read_piece, piece, &n);
-
-    if (r < 0)
-        return r;
-    if (n <= 0)
-        return n;
-    read.iov_len = (size_t)n;
-    return sendv(stream, &read, 1);
-}
-
-/* Where it ends midway the transport does not know that something is missing; the stream does. */
-static ssize_t send_read(struct co_stream *stream, int file, int64_t offset, size_t len)
-{
-    struct piece *piece = malloc(sizeof *piece);
-    size_t done = 0;
-    ssize_t n = 1;
-
-    if (!piece)
-        return -ENOMEM;
-    piece->file = file;
-    while (done < len && n > 0) {
-        piece->offset = offset + (int64_t)done;
-        piece->len = len - done < FILE_PIECE ? len - done : FILE_PIECE;
-        n = send_piece(stream, piece);
-        if (n > 0)
-            done += (size_t)n;
-    }
-    free(piece);
+    if (!stream->transport)
+        return co_sendfile(stream->fd, file, offset, len);
+    n = co__send_copies(send_to_stream, stream, file, offset, len, &done);
+    /* Where it ends midway the transport does not know that something is missing; the stream does. */
     stream->broken = n < 0 && done > 0;
-    return n < 0 ? n : (ssize_t)done;
+    return n;
 }
 
 ssize_t co_stream_sendfile(struct co_stream *stream, int file, int64_t offset, size_t len)
@@ -422,8 +384,7 @@ ssize_t co_stream_sendfile(struct co_stream *stream, int file, int64_t offset, s
         return n;
     n = send_all(stream, NULL, 0);
     if (n >= 0)
-        n = stream->transport ? send_read(stream, file, offset, len)
-                              : co_sendfile(stream->fd, file, offset, len);
+        n = send_file(stream, file, offset, len);
     co__stream_leave(&stream->writing);
     return n;
 }

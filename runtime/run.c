@@ -401,7 +401,8 @@ static int prepare(const struct co_conf *conf)
     __atomic_store_n(&co__rt.count, co__rt.conf.threads > 0 ? co__rt.conf.threads : co__cpus(),
                      __ATOMIC_RELAXED);
     reset();
-    co__cpus_note();
+    if (co__rt.conf.pin_threads)
+        co__cpus_note();
     co_stats_reset();
     co__chaos_start();
     co__idle_start(&co__rt.idle, co__rt.count);

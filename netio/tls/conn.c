@@ -183,6 +183,18 @@ static ssize_t take(struct co__tls *tls, void *buf, size_t cap, bool peek, struc
     return (ssize_t)n;
 }
 
+/* What a call that was to write has come to. Returns: -EAGAIN: wait; another negative errno. */
+static int refusal(struct co__tls *tls, int result)
+{
+    if (tls->broken) /* by the BIO; what the peer has said before can still be read */
+        return tls->wire;
+    result = outcome(tls, result);
+    if (result == -EAGAIN)
+        return result;
+    tls->broken = true;
+    return result < 0 ? result : -EPIPE;
+}
+
 /*
  * Makes a record of bytes, and sends of it what goes at once. Returns: 0; -EAGAIN: nothing was
  * done, wait; another negative errno.
@@ -199,15 +211,7 @@ static int put(struct co__tls *tls, const void *data, size_t len, struct want *r
     begin(tls);
     result = SSL_write_ex(tls->ssl, data, len, &n);
     *ret_want = wanted(tls);
-    if (result == 1)
-        return 0;
-    if (tls->broken) /* by the BIO; what the peer has said before can still be read */
-        return tls->wire;
-    result = outcome(tls, result);
-    if (result == -EAGAIN)
-        return result;
-    tls->broken = true;
-    return result < 0 ? result : -EPIPE;
+    return result == 1 ? 0 : refusal(tls, result);
 }
 
 /*
@@ -227,15 +231,8 @@ static int say_goodbye(struct co__tls *tls, struct want *ret_want)
     begin(tls);
     result = SSL_do_handshake(tls->ssl); /* reads the message on, if there is one */
     *ret_want = wanted(tls);
-    if (result != 1 && tls->broken) /* as in put */
-        return tls->wire;
-    if (result != 1) {
-        result = outcome(tls, result);
-        if (result == -EAGAIN)
-            return result;
-        tls->broken = true;
-        return result < 0 ? result : -EPIPE;
-    }
+    if (result != 1)
+        return refusal(tls, result);
     tls->finished = true;
     if (SSL_shutdown(tls->ssl) >= 0)
         return 0;
