@@ -59,22 +59,18 @@ Test(errno_, is_not_how_corvid_tells_its_errors)
     run_on(1, fail_quietly, NULL);
 }
 
-static _Atomic bool reported; /* else the machine was too busy for a turn that computes */
+static _Atomic bool reported;
 
 /* Computes, in one turn, until it is reported and a while longer. */
 static int be_reported(void *arg)
 {
-    int64_t end = co_now() + 20 * CO_SEC;
     int error = 99;
 
     (void)arg;
     errno = error;
-    while (stat_of("stalls") == 0 && co_now() < end)
-        continue;
-    compute(100 * CO_MS);
+    atomic_store(&reported, compute_until_reported());
     error = errno;
     CHECK(error == 99);
-    atomic_store(&reported, stat_of("stalls") > 0);
     return 0;
 }
 

@@ -112,6 +112,20 @@ static inline int64_t stat_of(const char *name)
     return 0;
 }
 
+/*
+ * Computes until the turn has been reported, and on for as long as that may take. Returns: whether
+ * it was: a thread that gets little of a busy machine does not count as one that computes.
+ */
+static inline bool compute_until_reported(void)
+{
+    int64_t end = co_now() + 20 * CO_SEC;
+
+    while (stat_of("stalls") == 0 && co_now() < end)
+        continue;
+    compute(100 * CO_MS);
+    return stat_of("stalls") > 0;
+}
+
 /* Fault points are at work: coroutines move and yield at random. */
 static inline bool chaotic(void)
 {

@@ -138,17 +138,39 @@ static size_t send_half_a_ticket(struct puppet *p, unsigned char *records, size_
     return len - first;
 }
 
+/* Opens a client that has half a ticket. Returns: as send_half_a_ticket. */
+static size_t begin_within_a_ticket(struct puppet *p, unsigned char *records, size_t cap)
+{
+    client_conf.cert = &host_cert;
+    open_puppet(p);
+    return send_half_a_ticket(p, records, cap);
+}
+
+static void get_ping(struct puppet *p)
+{
+    char buf[4];
+
+    while (SSL_read(p->ssl, buf, 4) != 4)
+        bring(p);
+    CHECK(memcmp(buf, "ping", 4) == 0);
+}
+
+static void give_pong(struct puppet *p)
+{
+    unsigned char record[512];
+
+    CHECK(SSL_write(p->ssl, "pong", 4) == 4);
+    send_plain(p, record, take_out(p, record, sizeof record));
+}
+
 static int write_in_between(void *arg)
 {
     bool reader = *(int *)arg;
     unsigned char records[8192];
     struct puppet p;
     size_t rest;
-    char buf[4];
 
-    client_conf.cert = &host_cert;
-    open_puppet(&p);
-    rest = send_half_a_ticket(&p, records, sizeof records);
+    rest = begin_within_a_ticket(&p, records, sizeof records);
     if (reader)
         start(read_pong, &p.stream);
     let_wait();
@@ -156,11 +178,8 @@ static int write_in_between(void *arg)
     let_wait();
     CHECK(atomic_load(&count) == 1); /* only the handshake is through */
     send_plain(&p, records, rest);
-    while (SSL_read(p.ssl, buf, 4) != 4)
-        bring(&p);
-    CHECK(memcmp(buf, "ping", 4) == 0);
-    CHECK(SSL_write(p.ssl, "pong", 4) == 4);
-    send_plain(&p, records, take_out(&p, records, sizeof records));
+    get_ping(&p);
+    give_pong(&p);
     if (!reader)
         start(read_pong, &p.stream);
     until(&count, 3);
@@ -239,15 +258,13 @@ static int encounter_reader(void *arg)
 {
     struct encounter *e = &encounter;
 
-    client_conf.cert = &host_cert;
-    open_puppet(&e->puppet);
+    e->rest = begin_within_a_ticket(&e->puppet, e->records, sizeof e->records);
     e->spent = *(int *)arg;
     atomic_store(&e->asks, false);
     atomic_store(&e->sent, false);
     atomic_store(&e->read, false);
     atomic_store(&e->written, false);
     atomic_store(&e->over, false);
-    e->rest = send_half_a_ticket(&e->puppet, e->records, sizeof e->records);
     CHECK(co_stream_write(&e->puppet.stream, "ping", 4) == 4);
     start(send_meanwhile, e);
     for (int i = 0; i < 100; i++)
@@ -283,11 +300,8 @@ static int write_beside_an_idle_one(void *arg)
     unsigned char records[8192];
     struct puppet p;
     size_t rest;
-    char buf[4];
 
-    client_conf.cert = &host_cert;
-    open_puppet(&p);
-    rest = send_half_a_ticket(&p, records, sizeof records);
+    rest = begin_within_a_ticket(&p, records, sizeof records);
     if (first)
         CHECK(co_stream_go_when(&p.stream, read_when_told, &p.stream) == 0);
     start(write_ping, &p.stream);
@@ -297,11 +311,8 @@ static int write_beside_an_idle_one(void *arg)
     let_wait();
     CHECK(atomic_load(&count) == 1); /* only the handshake is through */
     send_plain(&p, records, rest);
-    while (SSL_read(p.ssl, buf, 4) != 4)
-        bring(&p);
-    CHECK(memcmp(buf, "ping", 4) == 0);
-    CHECK(SSL_write(p.ssl, "pong", 4) == 4);
-    send_plain(&p, records, take_out(&p, records, sizeof records));
+    get_ping(&p);
+    give_pong(&p);
     until(&count, 3);
     close_puppet(&p);
     return 0;
@@ -318,12 +329,9 @@ static int write_and_give_up(void *arg)
     unsigned char records[8192];
     struct puppet p;
     size_t rest;
-    char buf[4];
 
     (void)arg;
-    client_conf.cert = &host_cert;
-    open_puppet(&p);
-    rest = send_half_a_ticket(&p, records, sizeof records);
+    rest = begin_within_a_ticket(&p, records, sizeof records);
     CHECK(co_stream_write(&p.stream, "ping", 4) == 4);
     {
         CO_DEADLINE(5 * CO_MS);
@@ -331,9 +339,7 @@ static int write_and_give_up(void *arg)
     }
     send_plain(&p, records, rest); /* nothing has left: the stream is whole */
     CHECK(co_stream_flush(&p.stream) == 0);
-    while (SSL_read(p.ssl, buf, 4) != 4)
-        bring(&p);
-    CHECK(memcmp(buf, "ping", 4) == 0);
+    get_ping(&p);
     close_puppet(&p);
     return 0;
 }
@@ -358,9 +364,7 @@ static int finish_in_between(void *arg)
     int n;
 
     (void)arg;
-    client_conf.cert = &host_cert;
-    open_puppet(&p);
-    rest = send_half_a_ticket(&p, records, sizeof records);
+    rest = begin_within_a_ticket(&p, records, sizeof records);
     {
         CO_DEADLINE(5 * CO_MS);
         CHECK(co_stream_finish(&p.stream) == -ETIMEDOUT); /* it was 0, and nothing was sent */
@@ -372,8 +376,7 @@ static int finish_in_between(void *arg)
     while ((n = SSL_read(p.ssl, buf, 4)) <= 0 && SSL_get_error(p.ssl, n) == SSL_ERROR_WANT_READ)
         bring(&p);
     CHECK(SSL_get_error(p.ssl, n) == SSL_ERROR_ZERO_RETURN);
-    CHECK(SSL_write(p.ssl, "pong", 4) == 4); /* the other half goes on */
-    send_plain(&p, records, take_out(&p, records, sizeof records));
+    give_pong(&p); /* the other half goes on */
     start(read_pong, &p.stream);
     until(&count, 3);
     CHECK(co_stream_write(&p.stream, "ping", 4) == -EPIPE || co_stream_flush(&p.stream) == -EPIPE);
