@@ -371,7 +371,7 @@ static ssize_t send_file(struct co_stream *stream, int file, int64_t offset, siz
     if (!stream->transport)
         return co_sendfile(stream->fd, file, offset, len);
     n = co__send_copies(send_to_stream, stream, file, offset, len, &done);
-    /* Where it ends midway the transport does not know that something is missing; the stream does. */
+    /* If it ends midway the transport does not know that something is missing; the stream does. */
     stream->broken = n < 0 && done > 0;
     return n;
 }
