@@ -247,6 +247,15 @@ static int set_up(struct co__slot *slot, int fd, enum co__slot_kind kind, int wo
     return 0;
 }
 
+static int add(const struct co__slot *slot, uint32_t events)
+{
+    uint64_t data = (uint64_t)slot->generation << 32 | (uint32_t)slot->fd;
+    int r = co__poll_add(slot->worker, slot->fd, events, data);
+
+    /* A copy of one that was closed has come back under its number: see is_spent. */
+    return r == -EEXIST ? co__poll_mod(slot->worker, slot->fd, events, data) : r;
+}
+
 /*
  * Events come before the slot is published, and the sources keep them. The other way round, the
  * drain, or who hangs a wrong number up, could be inside when the descriptor turns out not to be
@@ -262,8 +271,7 @@ static int open_slot(int fd, enum co__slot_kind kind, int worker, bool out, bool
     slot->out_armed = out;
     /* relaxed: a figure to balance by. */
     __atomic_fetch_add(&loops[worker].sockets, 1, __ATOMIC_RELAXED);
-    r = co__poll_add(worker, fd, EVENTS | (out ? EPOLLOUT : 0U),
-                     (uint64_t)slot->generation << 32 | (uint32_t)fd);
+    r = add(slot, EVENTS | (out ? EPOLLOUT : 0U));
     if (r < 0) {
         __atomic_fetch_sub(&loops[worker].sockets, 1, __ATOMIC_RELAXED /* as above */);
         /* release: nobody knew of it, but the number may go to somebody else, who sets it up. */
@@ -344,6 +352,20 @@ struct co__slot *co__slot_enter(int fd, unsigned bit, int *ret_err)
 
 static void starved_wake(void);
 
+/*
+ * Whether close(2) alone will do: the peer has said his last, and nobody waits for room. If there
+ * is a copy of the descriptor it stays registered, but hardly an event can come of it then, and
+ * those that do are late ones to `deliver` (docs/decisions/0038).
+ */
+static bool is_spent(const struct co__slot *slot)
+{
+    /* relaxed: a bit that is missed costs the call. */
+    uint64_t word = __atomic_load_n(&slot->read.word, __ATOMIC_RELAXED);
+
+    return slot->kind == CO__SLOT_TCP && !slot->out_armed &&
+           (slot->left == CO__SLOT_ENDED || (word & CO__SOURCE_HUP));
+}
+
 /* The last one is out: nobody else touches the slot. */
 static void take_down(struct co__slot *slot)
 {
@@ -354,7 +376,8 @@ static void take_down(struct co__slot *slot)
 
     if (slot->kind == CO__SLOT_LISTENER && !slot->adopted)
         free(slot->siblings);
-    (void)co__poll_del(slot->worker, fd);
+    if (!is_spent(slot))
+        (void)co__poll_del(slot->worker, fd);
     /* relaxed: a figure to balance by. */
     __atomic_fetch_sub(&loops[slot->worker].sockets, 1, __ATOMIC_RELAXED);
     /*

@@ -19,9 +19,10 @@
  *           or the bit is taken
  *     OPEN  -> + CLOSED + a user co_close, once; or with RELEASED, co__slot_release
  *     a user leaves              co__slot_leave; the last one out of a CLOSED slot takes it down:
- *                                epoll DEL, next generation, sources NIL, word 0, and only then
- *                                close(2), or a released one's owner is woken. After that nobody
- *                                touches the slot for this descriptor.
+ *                                epoll DEL, unless there is hardly an event to come, next
+ *                                generation, sources NIL, word 0, and only then close(2), or a
+ *                                released one's owner is woken. After that nobody touches the slot
+ *                                for this descriptor.
  */
 #ifndef CO_NETIO_SLOT_H
 #define CO_NETIO_SLOT_H
@@ -55,6 +56,7 @@ enum co__slot_left {
     CO__SLOT_FRESH,   /* never read: an edge tells of the first */
     CO__SLOT_UNKNOWN, /* perhaps some, for which no edge will come: ask */
     CO__SLOT_DRAINED, /* none, but those that an edge tells of */
+    CO__SLOT_ENDED,   /* none, ever: the end has been read; who asks again is told so again */
 };
 
 struct co__slot {
@@ -70,6 +72,7 @@ struct co__slot {
     uint8_t out_armed; /* EPOLLOUT is registered; the writer's alone */
     uint8_t flags;     /* what recv(2) is called with */
     uint8_t adopted;   /* made by somebody else: co_adopt */
+    uint8_t accepts;   /* of a listener that is not adopted: its connections' kind */
     /*
      * Of an idle connection when the runtime stops: see netio/sock.c. By relaxed atomics, since
      * reader, writer and drain write them; the wait source orders what must be ordered.
@@ -172,6 +175,12 @@ int co__slot_release(int fd);
 
 /* co_go_when; yields: what it starts does not mind that an idle connection ends at a stop. */
 int co__slot_start(int fd, void (*fn)(void *arg, int why), void *arg, bool yields);
+
+/*
+ * co__slot_open for a listener of ours; siblings: how to open others like it, or NULL.
+ * Returns: as co__slot_open. Owns: siblings become the slot's, or are freed.
+ */
+int co__listener_open(int fd, int worker, struct co_listen_opts *siblings);
 
 /*
  * Another listener like that of `slot`, whose siblings are set, on the loop of `worker`. Returns: a

@@ -111,8 +111,10 @@ static ssize_t ask(struct co__slot *slot, void *buf, size_t cap)
         slot->left = all ? CO__SLOT_DRAINED : CO__SLOT_UNKNOWN;
         return (size_t)n <= cap ? n : -EMSGSIZE; /* a datagram that is longer */
     }
-    /* Another failure leaves what is there, and the edge that told of it has been forgotten. */
-    slot->left = r == -EAGAIN ? CO__SLOT_DRAINED : CO__SLOT_UNKNOWN;
+    if (r == 0)
+        slot->left = CO__SLOT_ENDED;
+    else /* another failure leaves what is there, and the edge that told of it has been forgotten */
+        slot->left = r == -EAGAIN ? CO__SLOT_DRAINED : CO__SLOT_UNKNOWN;
     return r;
 }
 
