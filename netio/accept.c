@@ -44,23 +44,22 @@ static enum verdict judge(int err)
     }
 }
 
-/* What a connection is. That of an adopted listener may be of another kind, or lack options. */
-static enum co__slot_kind kind_of(int fd, int family, const struct co__slot *listener)
+/* What a connection is. That of an adopted listener may be of any kind, or lack options. */
+static enum co__slot_kind kind_of(int fd, const struct co__slot *listener)
 {
-    int protocol = IPPROTO_TCP;
+    int protocol = 0;
 
-    if (family == AF_UNIX)
-        return CO__SLOT_STREAM;
-    if (listener->adopted) {
+    if (!listener->adopted)
+        return (enum co__slot_kind)listener->accepts;
+    (void)co__socket_get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol);
+    if (protocol) /* unix sockets have none */
         (void)co__socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-        (void)co__socket_get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol);
-    }
     return protocol == IPPROTO_TCP ? CO__SLOT_TCP : CO__SLOT_STREAM;
 }
 
-static int take_in(int fd, int family, const struct co__slot *listener)
+static int take_in(int fd, const struct co__slot *listener)
 {
-    enum co__slot_kind kind = kind_of(fd, family, listener);
+    enum co__slot_kind kind = kind_of(fd, listener);
     /* Of an adopted one, the field may name who waits to release it. */
     bool stays = !listener->adopted && listener->siblings;
     int worker = stays ? listener->worker : co__slot_place(co_worker());
@@ -79,15 +78,14 @@ static int accept_one(struct co__slot *slot)
     int in_a_row = 0;
 
     for (;;) {
-        struct co_addr peer = {.len = sizeof peer.local};
         int fd, r;
 
         if (co__source_consume(&slot->read) & CO__SOURCE_CLOSING)
             return -ECANCELED;
         co__count(co__net_counts.accepts);
-        fd = accept4(slot->fd, &peer.any, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        fd = accept4(slot->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            r = take_in(fd, peer.any.sa_family, slot);
+            r = take_in(fd, slot);
             if (r >= 0)
                 return r;
         } else {

@@ -125,7 +125,7 @@ int co_listen_inherited(const char *which)
     if (fd < 0)
         return fd;
     (void)co__socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* its connections have it, too */
-    r = co__slot_open(fd, CO__SLOT_LISTENER, co_worker(), false);
+    r = co__listener_open(fd, co_worker(), NULL);
     if (r < 0)
         co__inherit_back(fd);
     return r < 0 ? r : fd;

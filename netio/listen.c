@@ -7,6 +7,7 @@
 #include "slot.h"
 #include "socket.h"
 #include <co/net.h>
+#include <co/private/run.h>
 #include <co/task.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -20,17 +21,22 @@ static int check_opts(const struct co_listen_opts *opts, int family)
 {
     if (opts->backlog < 0 || opts->fast_open < 0 || opts->mode > 0777)
         return -EINVAL;
+    if (opts->incoming_cpu && !opts->per_worker)
+        return -EINVAL;
     if (family == AF_UNIX && (opts->reuse_port || opts->per_worker || opts->fast_open))
         return -EINVAL;
     return 0;
 }
 
-static int set_up_ip(int fd, int family, const struct co_listen_opts *opts)
+static int set_up_ip(int fd, int family, int worker, const struct co_listen_opts *opts)
 {
+    int cpu = co__worker_cpu(worker);
     int r = co__socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 
     if (r == 0 && (opts->reuse_port || opts->per_worker))
         r = co__socket_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (r == 0 && opts->incoming_cpu && cpu >= 0)
+        r = co__socket_set(fd, SOL_SOCKET, SO_INCOMING_CPU, cpu);
     if (r == 0 && family == AF_INET6) /* said either way: net.ipv6.bindv6only is a default */
         r = co__socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, opts->ipv6_only != 0);
     if (r == 0 && opts->fast_open)
@@ -44,13 +50,14 @@ static int set_up_local(int fd, const struct co_listen_opts *opts)
     return opts->mode && fchmod(fd, opts->mode) < 0 ? -errno : 0;
 }
 
-static int bind_and_listen(int fd, const struct co_addr *addr, const struct co_listen_opts *opts)
+static int bind_and_listen(int fd, const struct co_addr *addr, int worker,
+                           const struct co_listen_opts *opts)
 {
     int family = addr->any.sa_family;
     int r = co__socket_buffers(fd, opts->recv_buffer, opts->send_buffer);
 
     if (r == 0)
-        r = family == AF_UNIX ? set_up_local(fd, opts) : set_up_ip(fd, family, opts);
+        r = family == AF_UNIX ? set_up_local(fd, opts) : set_up_ip(fd, family, worker, opts);
     if (r == 0)
         r = co__socket_bind(fd, addr);
     if (r < 0)
@@ -58,34 +65,44 @@ static int bind_and_listen(int fd, const struct co_addr *addr, const struct co_l
     return listen(fd, opts->backlog > 0 ? opts->backlog : BACKLOG) < 0 ? -errno : 0;
 }
 
+int co__listener_open(int fd, int worker, struct co_listen_opts *siblings)
+{
+    int protocol = 0;
+    struct co__slot *slot = NULL;
+    int ignored;
+    int r = co__socket_get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol);
+
+    if (r == 0)
+        r = co__slot_open(fd, CO__SLOT_LISTENER, worker, false);
+    if (r == 0)
+        slot = co__slot_enter(fd, 0, &ignored);
+    if (slot) {
+        slot->siblings = siblings;
+        slot->accepts = protocol == IPPROTO_TCP ? CO__SLOT_TCP : CO__SLOT_STREAM;
+        co__slot_leave(slot, 0);
+    } else { /* or somebody has guessed the number, and it is in the table, but hung up or closed */
+        free(siblings);
+    }
+    return r;
+}
+
 /* A listener in the table, on a worker's loop. Returns: fd; else it is closed. */
 static int take_in(int fd, int worker, const struct co_listen_opts *opts)
 {
     struct co_listen_opts *kept = NULL;
-    struct co__slot *slot;
     int r = 0;
 
     if (opts->per_worker) {
         kept = malloc(sizeof *kept);
         r = kept ? 0 : -ENOMEM;
     }
-    if (r == 0)
-        r = co__slot_open(fd, CO__SLOT_LISTENER, worker, false);
-    if (r < 0) {
-        free(kept);
-        (void)close(fd);
-        return r;
-    }
-    slot = co__slot_enter(fd, 0, &r);
-    if (kept && slot) {
+    if (kept)
         *kept = *opts;
-        slot->siblings = kept;
-    }
-    if (slot)
-        co__slot_leave(slot, 0);
-    else
-        free(kept);
-    return fd;
+    if (r == 0)
+        r = co__listener_open(fd, worker, kept);
+    if (r < 0)
+        (void)close(fd);
+    return r < 0 ? r : fd;
 }
 
 static int listen_on(const struct co_addr *addr, int worker, const struct co_listen_opts *opts)
@@ -98,7 +115,7 @@ static int listen_on(const struct co_addr *addr, int worker, const struct co_lis
     fd = co__socket(addr->any.sa_family, SOCK_STREAM);
     if (fd < 0)
         return fd;
-    r = bind_and_listen(fd, addr, opts);
+    r = bind_and_listen(fd, addr, worker, opts);
     if (r < 0) {
         (void)close(fd);
         return r;

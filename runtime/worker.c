@@ -771,7 +771,7 @@ int co__worker_start(struct co__worker *w, int index)
     int r;
 
     w->index = index;
-    w->epoll = w->wake_fd = -1;
+    w->epoll = w->wake_fd = w->cpu = -1;
     w->random = (uint32_t)index * 2654435761U + 1;
     w->countdown = INTERVAL;
     atomic_store_explicit(&w->turn_ns, FIRST_GUESS, memory_order_relaxed /* no other thread yet */);

@@ -249,18 +249,20 @@ def benches(kit):
         connections = [64]
 
         def run(self, options):
-            servers = programs(plain=ours('echo'))
+            servers = programs(plain=ours('echo'), by_cpu=ours('by_cpu'))
             servers['corvid'] = ours('short')
             self.names = self.prepare(options, servers)
             # "At least the rate of the other" is "of the other's rate at most 1 part of mine".
-            pairs = [('rate', 'bare', 'corvid', 1.0), ('rate', 'go', 'corvid', 1.0),
+            pairs = [('rate', 'bare', 'corvid', 1.0), ('rate', 'bare', 'by_cpu', 1.0),
+                     ('rate', 'go', 'corvid', 1.0),
                      ('rate', 'asio', 'corvid', None), ('cpu_us', 'corvid', 'bare', None),
                      ('cpu_us', 'corvid', 'go', 1.0), ('cpu_us', 'plain', 'bare', None)]
             for connections in options.connections:
                 title = (f'short connections, {connections} at once, {options.threads} threads; '
-                         'corvid: a listener for each worker; plain: one for all')
+                         'corvid: a listener for each worker; by_cpu: pinned, and each takes what '
+                         'comes in on its CPU; plain: one listener')
                 yield self.compare(options, servers, title, pairs, ('echo', 'short'),
-                                   connections, 64)
+                                   connections, 64, fresh=True)
 
     class Idle(Net):
         name = 'idle'

@@ -2,9 +2,11 @@
 /* tests/netio/test_serve.c - options of listeners, and one listener for each worker. */
 #include "netio/world.h"
 #include <co/listen.h>
+#include <co/private/run.h>
 #include <co/sockopt.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
+#include <sys/utsname.h>
 
 TestSuite(serve, .timeout = 30);
 
@@ -133,6 +135,90 @@ Test(serve, a_stop_serves_those_who_queue_at_any_of_the_listeners)
     }
 }
 
+/* ---- connections by CPU ---- */
+
+static void tell_worker(int conn, void *arg)
+{
+    CO_FD(fd, conn);
+    char worker = (char)co_fd_worker(fd);
+
+    (void)arg;
+    CHECK(co_recv(fd, &(char){0}, 1) == 1 && co_send(fd, &worker, 1) == 1);
+}
+
+static void serve_by_cpu(int lfd)
+{
+    CHECK(co_serve(lfd, tell_worker, NULL) == 0);
+    atomic_fetch_add(&ended, 1);
+}
+
+static int port_by_cpu;
+static _Atomic int asked, astray;
+static bool one_cpu; /* is all that this process has */
+
+/* Loopback handles a packet on the CPU of who sends it. */
+static void *ask_from_cpu(void *arg)
+{
+    int worker = (int)(intptr_t)arg;
+    cpu_set_t cpus;
+    char told = -1;
+
+    CPU_ZERO(&cpus);
+    CPU_SET((size_t)co__worker_cpu(worker), &cpus);
+    CHECK(pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus) == 0);
+    for (int i = 0; i < CLIENTS; i++) {
+        int fd = plain_connect(port_by_cpu);
+
+        CHECK(send(fd, "x", 1, 0) == 1 && recv(fd, &told, 1, 0) == 1);
+        atomic_fetch_add(&astray, told != worker);
+        (void)close(fd);
+    }
+    atomic_fetch_add(&asked, 1);
+    return NULL;
+}
+
+static int serve_where_it_came_in(void *arg)
+{
+    static const struct co_listen_opts opts = {.per_worker = 1, .incoming_cpu = 1};
+    int before = descriptors();
+    pthread_t threads[2] = {0};
+    CO_FD(lfd, co_listen_with(&opts, "127.0.0.1:0"));
+
+    (void)arg;
+    one_cpu = co__worker_cpu(0) == co__worker_cpu(1);
+    port_by_cpu = co_local_port(lfd);
+    CHECK(co_go_fd(serve_by_cpu, lfd) == 0);
+    while (descriptors() < before + co_workers())
+        (void)co_yield();
+    for (int i = 0; i < co_workers(); i++)
+        CHECK(pthread_create(&threads[i], NULL, ask_from_cpu, (void *)(intptr_t)i) == 0);
+    until(&asked, co_workers());
+    for (int i = 0; i < co_workers(); i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    CHECK(co_hangup(lfd) == 0);
+    until(&ended, 1);
+    return 0;
+}
+
+static bool kernel_is_since(int major, int minor)
+{
+    struct utsname name;
+    int has_major = 0, has_minor = 0;
+
+    return uname(&name) == 0 && sscanf(name.release, "%d.%d", &has_major, &has_minor) == 2 &&
+           (has_major > major || (has_major == major && has_minor >= minor));
+}
+
+Test(serve, a_connection_goes_to_the_worker_on_whose_cpu_it_came_in)
+{
+    struct co_conf conf = settings(2);
+
+    conf.pin_threads = 1;
+    cr_assert_eq(run_conf(&conf, serve_where_it_came_in, NULL), 0);
+    if (!one_cpu && kernel_is_since(6, 2))
+        cr_assert_eq(astray, 0);
+}
+
 /* ---- options ---- */
 
 static bool reachable(const char *host, int port)
@@ -203,6 +289,8 @@ static int look_at_options(void *arg)
     CHECK(co_listen_with(&opts, "127.0.0.1:0") == -EINVAL);
     opts = (struct co_listen_opts){.per_worker = 1};
     CHECK(co_listen_with(&opts, "unix:@") == -EINVAL);
+    opts = (struct co_listen_opts){.incoming_cpu = 1};
+    CHECK(co_listen_with(&opts, "127.0.0.1:0") == -EINVAL); /* needs one for each worker */
     opts = (struct co_listen_opts){.mode = 01777};
     CHECK(co_listen_with(&opts, "unix:@") == -EINVAL);
     return 0;

@@ -19,12 +19,20 @@ struct co_listen_opts {
     int recv_buffer; /* sizes, as for co_set_buffers; connections inherit them */
     int send_buffer;
     unsigned mode; /* permissions of a unix socket's file, less the umask; 0: 0777 */
+    /*
+     * 1, with per_worker, where workers are pinned ([runtime] pin_threads): a connection goes to
+     * the worker whose CPU has handled its first packet, if there is one (SO_INCOMING_CPU). Linux
+     * before 6.2 spreads as without it. Only where the network card spreads its packets over the
+     * CPUs, or the load is unequal.
+     */
+    int incoming_cpu;
 };
 
 /*
  * co_listen with options; NULL means the defaults. They do not apply to inherited sockets.
- * Returns: as co_listen; -EINVAL for a negative number, and for reuse_port, per_worker or fast_open
- *   with a unix socket. Suspends, Threads, Owns: as co_listen.
+ * Returns: as co_listen; -EINVAL for a negative number, for incoming_cpu without per_worker, and
+ *   for reuse_port, per_worker or fast_open with a unix socket.
+ *   Suspends, Threads, Owns: as co_listen.
  */
 CO_API CO_NODISCARD int co_listen_with(const struct co_listen_opts *opts, const char *address);
 
