@@ -35,8 +35,8 @@ static int set_up_ip(int fd, int family, int worker, const struct co_listen_opts
 
     if (r == 0 && (opts->reuse_port || opts->per_worker))
         r = co__socket_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (r == 0 && opts->incoming_cpu && cpu >= 0)
-        r = co__socket_set(fd, SOL_SOCKET, SO_INCOMING_CPU, cpu);
+    if (r == 0 && opts->incoming_cpu && cpu >= 0) /* a wish: it works without */
+        (void)co__socket_set(fd, SOL_SOCKET, SO_INCOMING_CPU, cpu);
     if (r == 0 && family == AF_INET6) /* said either way: net.ipv6.bindv6only is a default */
         r = co__socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, opts->ipv6_only != 0);
     if (r == 0 && opts->fast_open)
