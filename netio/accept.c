@@ -132,31 +132,22 @@ struct service {
 
 static void serve_one(void *arg, int why)
 {
-    struct service service = *(struct service *)arg;
+    const struct service *service = arg;
     char byte;
 
-    free(arg);
     /* At a stop those who have said nothing are not begun with. */
-    if (why < 0 && recv(service.conn, &byte, 1, MSG_DONTWAIT | MSG_PEEK) <= 0)
-        (void)co_close(service.conn);
+    if (why < 0 && recv(service->conn, &byte, 1, MSG_DONTWAIT | MSG_PEEK) <= 0)
+        (void)co_close(service->conn);
     else
-        service.fn(service.conn, service.arg);
+        service->fn(service->conn, service->arg);
 }
 
-static int serve_when_it_speaks(int conn, co_conn_fn *fn, void *arg)
+static void serve_when_it_speaks(int conn, co_conn_fn *fn, void *arg)
 {
-    struct service *service = malloc(sizeof *service);
-    int r = -ENOMEM;
+    struct service service = {fn, arg, conn};
 
-    if (service) {
-        *service = (struct service){fn, arg, conn};
-        r = co__slot_start(conn, serve_one, service, true);
-    }
-    if (r < 0) {
-        free(service);
+    if (co__slot_start(conn, serve_one, &service, sizeof service, true) < 0)
         (void)co_close(conn);
-    }
-    return r;
 }
 
 static int serve(int lfd, co_conn_fn *fn, void *arg)
@@ -166,7 +157,7 @@ static int serve(int lfd, co_conn_fn *fn, void *arg)
 
         if (conn < 0)
             return conn == -ECANCELED ? 0 : conn;
-        (void)serve_when_it_speaks(conn, fn, arg); /* a failure has closed that one connection */
+        serve_when_it_speaks(conn, fn, arg);
     }
 }
 

@@ -173,8 +173,11 @@ int co__slot_adopt(int fd, enum co__slot_kind kind, int worker);
  */
 int co__slot_release(int fd);
 
-/* co_go_when; yields: what it starts does not mind that an idle connection ends at a stop. */
-int co__slot_start(int fd, void (*fn)(void *arg, int why), void *arg, bool yields);
+/*
+ * co_go_when; size: as for co__source_start; yields: what it starts does not mind that an idle
+ * connection ends at a stop.
+ */
+int co__slot_start(int fd, void (*fn)(void *arg, int why), void *arg, size_t size, bool yields);
 
 /*
  * co__slot_open for a listener of ours; siblings: how to open others like it, or NULL.

@@ -512,7 +512,7 @@ static void be_idle(struct co__slot *slot)
         look_for_rest(slot);
 }
 
-int co__slot_start(int fd, co_when_fn *fn, void *arg, bool yields)
+int co__slot_start(int fd, co_when_fn *fn, void *arg, size_t size, bool yields)
 {
     int r;
     struct co__slot *slot = co__slot_enter(fd, CO__SLOT_READING, &r);
@@ -523,7 +523,7 @@ int co__slot_start(int fd, co_when_fn *fn, void *arg, bool yields)
         __atomic_store_n(&slot->yields, 0, __ATOMIC_RELAXED);
     be_idle(slot);
     /* The direction stays taken until the coroutine begins. */
-    r = co__source_start(&slot->read, begun, fn, arg);
+    r = co__source_start(&slot->read, begun, fn, arg, size);
     if (r < 0)
         co__slot_leave(slot, CO__SLOT_READING);
     return r;
@@ -545,5 +545,5 @@ int co__wait_when(int fd)
 
 int co_go_when(int fd, co_when_fn *fn, void *arg)
 {
-    return co__slot_start(fd, fn, arg, false);
+    return co__slot_start(fd, fn, arg, 0, false);
 }

@@ -5,6 +5,7 @@
 #include "park.h"
 #include "run.h"
 #include "worker.h"
+#include <string.h>
 
 enum { STICKY = 0x1c, GENERATION_SHIFT = 5, SEQUENCE_SHIFT = 12, CORO_SHIFT = 36 };
 #define GENERATION    (UINT64_C(0x7f) << GENERATION_SHIFT)
@@ -233,7 +234,7 @@ int co__source_wait_any(struct co__source *const *sources, int count)
 }
 
 int co__source_start(struct co__source *source, void (*begun)(struct co__source *source),
-                     void (*fn)(void *arg, int why), void *arg)
+                     void (*fn)(void *arg, int why), void *arg, size_t size)
 {
     struct wait wait = {source, CO__SOURCE_HUP | CO__SOURCE_PRI, CO__SOURCE_STARTER};
     struct co__worker *w = co__worker();
@@ -246,6 +247,8 @@ int co__source_start(struct co__source *source, void (*begun)(struct co__source 
     if (!co)
         return r;
     co__stat(w->stats, CO__STAT_SPAWNED);
+    if (size > 0)
+        arg = memcpy(co->copy, arg, size);
     co->entry = (struct co__entry){
         .when_fn = fn, .arg = arg, .source = source, .begun = begun, .kind = CO__ENTRY_WHEN};
     r = publish(co__born_parked(co, w->current->deadline), &wait);

@@ -247,7 +247,7 @@ static void begun(struct co__source *s)
 static void arm(void)
 {
     armed++;
-    MODEL_CHECK(co__source_start(&source, begun, request, NULL) == 0);
+    MODEL_CHECK(co__source_start(&source, begun, request, NULL, 0) == 0);
 }
 
 /* Reads until the end; `idle_at`: after so many bytes, waits without a stack instead. */

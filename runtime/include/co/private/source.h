@@ -106,11 +106,12 @@ int co__source_wait_any(struct co__source *const *sources, int count);
 /*
  * Starts a coroutine that calls fn(arg, why) when something happens (why 0), when the deadline in
  * force passes (-ETIMEDOUT), or at hang-up, cancel and drain (-ECANCELED). Before fn, the coroutine
- * calls begun(source): it does not wait on the source any more.
+ * calls begun(source): it does not wait on the source any more. size: of what arg points to, at
+ * most CO_COPY_MAX, if fn shall get a copy that is good until it returns; 0: it gets arg itself.
  * Returns: 0, -ECANCELED, -ENOMEM, -EAGAIN, -EPERM. Suspends: never. Threads: coroutines.
  */
 int co__source_start(struct co__source *source, void (*begun)(struct co__source *source),
-                     void (*fn)(void *arg, int why), void *arg);
+                     void (*fn)(void *arg, int why), void *arg, size_t size);
 
 /*
  * Which descriptor a source belongs to, and whether it is for writing: for reports. The address may
