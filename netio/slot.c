@@ -247,13 +247,18 @@ static int set_up(struct co__slot *slot, int fd, enum co__slot_kind kind, int wo
     return 0;
 }
 
+/* What its events carry: see deliver. */
+static uint64_t data_of(const struct co__slot *slot)
+{
+    return (uint64_t)slot->generation << 32 | (uint32_t)slot->fd;
+}
+
 static int add(const struct co__slot *slot, uint32_t events)
 {
-    uint64_t data = (uint64_t)slot->generation << 32 | (uint32_t)slot->fd;
-    int r = co__poll_add(slot->worker, slot->fd, events, data);
+    int r = co__poll_add(slot->worker, slot->fd, events, data_of(slot));
 
     /* A copy of one that was closed has come back under its number: see is_spent. */
-    return r == -EEXIST ? co__poll_mod(slot->worker, slot->fd, events, data) : r;
+    return r == -EEXIST ? co__poll_mod(slot->worker, slot->fd, events, data_of(slot)) : r;
 }
 
 /*
@@ -300,8 +305,7 @@ int co__slot_arm_out(struct co__slot *slot)
 
     if (slot->out_armed)
         return 0;
-    r = co__poll_mod(slot->worker, slot->fd, EVENTS | EPOLLOUT,
-                     (uint64_t)slot->generation << 32 | (uint32_t)slot->fd);
+    r = co__poll_mod(slot->worker, slot->fd, EVENTS | EPOLLOUT, data_of(slot));
     slot->out_armed = r == 0;
     return r;
 }

@@ -185,6 +185,8 @@ static int serve_where_it_came_in(void *arg)
     CO_FD(lfd, co_listen_with(&opts, "127.0.0.1:0"));
 
     (void)arg;
+    CHECK(lfd >= 0);
+    atomic_store(&ended, 0);
     one_cpu = co__worker_cpu(0) == co__worker_cpu(1);
     port_by_cpu = co_local_port(lfd);
     CHECK(co_go_fd(serve_by_cpu, lfd) == 0);

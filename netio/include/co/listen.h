@@ -22,8 +22,8 @@ struct co_listen_opts {
     /*
      * 1, with per_worker, where workers are pinned ([runtime] pin_threads): a connection goes to
      * the worker whose CPU has handled its first packet, if there is one (SO_INCOMING_CPU). Linux
-     * before 6.2 spreads as without it. Only where the network card spreads its packets over the
-     * CPUs, or the load is unequal.
+     * before 6.2 spreads as without it. Where the network card does not spread its packets over the
+     * CPUs, one worker gets all connections.
      */
     int incoming_cpu;
 };
