@@ -4,24 +4,31 @@
  *
  * co_serve on a listener that was opened with per_worker opens another for each further worker, at
  * the same address: the kernel spreads connections over them, and each stays with the worker whose
- * listener it came to. Those that serve the others are members of a group; when the first stops, by
- * a hang-up or a failure, it hangs the others up.
+ * listener it came to. While its worker has no more than its share of all descriptors, a listener
+ * asks for those that come in on the CPU that the worker runs on (docs/decisions/0040). Those that
+ * serve the others are members of a group; when the first stops, by a hang-up or a failure, it
+ * hangs the others up.
  */
 #include "counts.h"
-#include "slot.h"
+#include "listener.h"
 #include "socket.h"
 #include <co/group.h>
 #include <co/net.h>
 #include <co/private/run.h>
 #include <co/task.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum verdict { AGAIN, WAIT, STARVED, FAILED };
 
 /* So many failures in a row that each looked like one connection's own are something that lasts. */
 enum { IN_A_ROW_MOST = 32 };
+
+/* So many workers' descriptors are counted for each accept, to see whether one has its share. */
+enum { COUNTED = 8 };
 
 static enum verdict judge(int err)
 {
@@ -57,12 +64,50 @@ static enum co__slot_kind kind_of(int fd, const struct co__slot *listener)
     return protocol == IPPROTO_TCP ? CO__SLOT_TCP : CO__SLOT_STREAM;
 }
 
+/* Of an adopted one, the field may name who waits to release it. */
+static bool has_siblings(const struct co__slot *listener)
+{
+    return !listener->adopted && listener->siblings;
+}
+
+/* Whether a worker has more descriptors than one and a quarter above its share. */
+static bool has_too_many(int worker)
+{
+    int all = 0;
+    int share;
+
+    for (int i = 0; i < co_workers(); i++)
+        all += co__slot_count(i);
+    share = all / co_workers();
+    return co__slot_count(worker) > share + share / 4 + 1;
+}
+
+/*
+ * Tells the kernel from which CPU the next connections are best taken here: the worker's, unless it
+ * has too many. A wish: it works without.
+ */
+static void follow_worker(const struct co__slot *listener)
+{
+    struct co__siblings *siblings = listener->siblings;
+    bool at_home = co_worker() == listener->worker; /* or it has been stolen, for once */
+    int cpu = at_home ? sched_getcpu() : siblings->cpu;
+
+    if (siblings->patience-- == 0) {
+        siblings->patience = co_workers() / COUNTED;
+        siblings->greedy = has_too_many(listener->worker);
+    }
+    if (siblings->greedy)
+        cpu = -1;
+    if (cpu == siblings->cpu)
+        return;
+    siblings->cpu = cpu;
+    (void)co__socket_set(listener->fd, SOL_SOCKET, SO_INCOMING_CPU, cpu);
+}
+
 static int take_in(int fd, const struct co__slot *listener)
 {
     enum co__slot_kind kind = kind_of(fd, listener);
-    /* Of an adopted one, the field may name who waits to release it. */
-    bool stays = !listener->adopted && listener->siblings;
-    int worker = stays ? listener->worker : co__slot_place(co_worker());
+    int worker = has_siblings(listener) ? listener->worker : co__slot_place(co_worker());
     int r = co__slot_open(fd, kind, worker, false);
 
     if (r < 0) {
@@ -70,6 +115,8 @@ static int take_in(int fd, const struct co__slot *listener)
         return r;
     }
     co__slot_yield_at_stop(fd);
+    if (has_siblings(listener))
+        follow_worker(listener);
     return fd;
 }
 
@@ -185,7 +232,7 @@ static int start_sibling(struct co_group *group, int lfd, int worker, struct sib
     if (!slot)
         return r;
     if (worker != slot->worker) {
-        r = co__listen_again(slot, worker);
+        r = co__listener_again(slot, worker);
         sibling->lfd = r;
         if (r >= 0)
             r = co_group_go(group, serve_sibling, sibling);
@@ -220,7 +267,7 @@ static bool per_worker(int lfd)
 {
     int r;
     struct co__slot *slot = co__slot_enter(lfd, 0, &r);
-    bool yes = slot && slot->kind == CO__SLOT_LISTENER && !slot->adopted && slot->siblings;
+    bool yes = slot && slot->kind == CO__SLOT_LISTENER && has_siblings(slot);
 
     if (slot)
         co__slot_leave(slot, 0);

@@ -6,7 +6,7 @@
  */
 #include "inherit.h"
 
-#include "slot.h"
+#include "listener.h"
 #include "socket.h"
 #include <co/listen.h>
 #include <co/task.h>

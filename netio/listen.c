@@ -4,10 +4,9 @@
 
 #include "endpoint.h"
 #include "inherit.h"
-#include "slot.h"
+#include "listener.h"
 #include "socket.h"
 #include <co/net.h>
-#include <co/private/run.h>
 #include <co/task.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -21,22 +20,17 @@ static int check_opts(const struct co_listen_opts *opts, int family)
 {
     if (opts->backlog < 0 || opts->fast_open < 0 || opts->mode > 0777)
         return -EINVAL;
-    if (opts->incoming_cpu && !opts->per_worker)
-        return -EINVAL;
     if (family == AF_UNIX && (opts->reuse_port || opts->per_worker || opts->fast_open))
         return -EINVAL;
     return 0;
 }
 
-static int set_up_ip(int fd, int family, int worker, const struct co_listen_opts *opts)
+static int set_up_ip(int fd, int family, const struct co_listen_opts *opts)
 {
-    int cpu = co__worker_cpu(worker);
     int r = co__socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 
     if (r == 0 && (opts->reuse_port || opts->per_worker))
         r = co__socket_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (r == 0 && opts->incoming_cpu && cpu >= 0) /* a wish: it works without */
-        (void)co__socket_set(fd, SOL_SOCKET, SO_INCOMING_CPU, cpu);
     if (r == 0 && family == AF_INET6) /* said either way: net.ipv6.bindv6only is a default */
         r = co__socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, opts->ipv6_only != 0);
     if (r == 0 && opts->fast_open)
@@ -50,14 +44,13 @@ static int set_up_local(int fd, const struct co_listen_opts *opts)
     return opts->mode && fchmod(fd, opts->mode) < 0 ? -errno : 0;
 }
 
-static int bind_and_listen(int fd, const struct co_addr *addr, int worker,
-                           const struct co_listen_opts *opts)
+static int bind_and_listen(int fd, const struct co_addr *addr, const struct co_listen_opts *opts)
 {
     int family = addr->any.sa_family;
     int r = co__socket_buffers(fd, opts->recv_buffer, opts->send_buffer);
 
     if (r == 0)
-        r = family == AF_UNIX ? set_up_local(fd, opts) : set_up_ip(fd, family, worker, opts);
+        r = family == AF_UNIX ? set_up_local(fd, opts) : set_up_ip(fd, family, opts);
     if (r == 0)
         r = co__socket_bind(fd, addr);
     if (r < 0)
@@ -65,13 +58,20 @@ static int bind_and_listen(int fd, const struct co_addr *addr, int worker,
     return listen(fd, opts->backlog > 0 ? opts->backlog : BACKLOG) < 0 ? -errno : 0;
 }
 
-int co__listener_open(int fd, int worker, struct co_listen_opts *siblings)
+int co__listener_open(int fd, int worker, const struct co_listen_opts *opts)
 {
-    int protocol = 0;
+    struct co__siblings *siblings = NULL;
     struct co__slot *slot = NULL;
+    int protocol = 0;
     int ignored;
     int r = co__socket_get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol);
 
+    if (r == 0 && opts) {
+        siblings = malloc(sizeof *siblings);
+        r = siblings ? 0 : -ENOMEM;
+    }
+    if (siblings)
+        *siblings = (struct co__siblings){.opts = *opts, .cpu = -1};
     if (r == 0)
         r = co__slot_open(fd, CO__SLOT_LISTENER, worker, false);
     if (r == 0)
@@ -86,25 +86,6 @@ int co__listener_open(int fd, int worker, struct co_listen_opts *siblings)
     return r;
 }
 
-/* A listener in the table, on a worker's loop. Returns: fd; else it is closed. */
-static int take_in(int fd, int worker, const struct co_listen_opts *opts)
-{
-    struct co_listen_opts *kept = NULL;
-    int r = 0;
-
-    if (opts->per_worker) {
-        kept = malloc(sizeof *kept);
-        r = kept ? 0 : -ENOMEM;
-    }
-    if (kept)
-        *kept = *opts;
-    if (r == 0)
-        r = co__listener_open(fd, worker, kept);
-    if (r < 0)
-        (void)close(fd);
-    return r < 0 ? r : fd;
-}
-
 static int listen_on(const struct co_addr *addr, int worker, const struct co_listen_opts *opts)
 {
     int r = check_opts(opts, addr->any.sa_family);
@@ -115,12 +96,12 @@ static int listen_on(const struct co_addr *addr, int worker, const struct co_lis
     fd = co__socket(addr->any.sa_family, SOCK_STREAM);
     if (fd < 0)
         return fd;
-    r = bind_and_listen(fd, addr, worker, opts);
-    if (r < 0) {
+    r = bind_and_listen(fd, addr, opts);
+    if (r == 0)
+        r = co__listener_open(fd, worker, opts->per_worker ? opts : NULL);
+    if (r < 0)
         (void)close(fd);
-        return r;
-    }
-    return take_in(fd, worker, opts);
+    return r < 0 ? r : fd;
 }
 
 int co_listen_with(const struct co_listen_opts *opts, const char *address)
@@ -145,10 +126,10 @@ int co_listen(const char *address)
     return co_listen_with(NULL, address);
 }
 
-int co__listen_again(const struct co__slot *slot, int worker)
+int co__listener_again(const struct co__slot *slot, int worker)
 {
     struct co_addr addr;
     int r = co__socket_local(slot->fd, &addr);
 
-    return r < 0 ? r : listen_on(&addr, worker, slot->siblings);
+    return r < 0 ? r : listen_on(&addr, worker, &slot->siblings->opts);
 }

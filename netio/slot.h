@@ -40,7 +40,7 @@ enum {
     CO__SLOT_USER = 256,
 };
 
-struct co_listen_opts;
+struct co__siblings;
 
 enum co__slot_kind {
     CO__SLOT_TCP,    /* a short read means drained */
@@ -82,8 +82,8 @@ struct co__slot {
     uint8_t draining; /* the runtime stops */
     uint8_t stale;    /* idle since co__end_idle came by; by relaxed atomics, too */
     union {
-        co_ticket releaser;              /* of an adopted one: who waits for the last one out */
-        struct co_listen_opts *siblings; /* of a listener: how to open one for each worker */
+        co_ticket releaser;            /* of an adopted one: who waits for the last one out */
+        struct co__siblings *siblings; /* of a listener, if there may be one for each worker */
     };
     const void *keeper; /* co__keep; by relaxed atomics: co__end_idle looks before it enters */
 };
@@ -178,17 +178,5 @@ int co__slot_release(int fd);
  * connection ends at a stop.
  */
 int co__slot_start(int fd, void (*fn)(void *arg, int why), void *arg, size_t size, bool yields);
-
-/*
- * co__slot_open for a listener of ours; siblings: how to open others like it, or NULL.
- * Returns: as co__slot_open. Owns: siblings become the slot's, or are freed.
- */
-int co__listener_open(int fd, int worker, struct co_listen_opts *siblings);
-
-/*
- * Another listener like that of `slot`, whose siblings are set, on the loop of `worker`. Returns: a
- * descriptor, or a negative errno.
- */
-int co__listen_again(const struct co__slot *slot, int worker);
 
 #endif

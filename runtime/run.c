@@ -297,29 +297,22 @@ static void *worker_thread(void *arg)
     return NULL;
 }
 
-/* To CPU number `index` of those this process may use. */
-static void pin(struct co__worker *w)
+/* CPU number `index` of those this process may use. */
+static void pin(pthread_t thread, int index)
 {
     cpu_set_t all, one;
-    int index = w->index;
 
     if (sched_getaffinity(0, sizeof all, &all) < 0)
         return;
     index %= CPU_COUNT(&all);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (CPU_ISSET((size_t)cpu, &all) && index-- == 0) {
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, &all) && index-- == 0) {
             CPU_ZERO(&one);
-            CPU_SET((size_t)cpu, &one);
-            if (pthread_setaffinity_np(w->thread, sizeof one, &one) == 0)
-                w->cpu = cpu;
+            CPU_SET(cpu, &one);
+            (void)pthread_setaffinity_np(thread, sizeof one, &one);
             return;
         }
     }
-}
-
-int co__worker_cpu(int worker)
-{
-    return co__rt.workers[worker].cpu;
 }
 
 static int workers_start(void)
@@ -452,7 +445,7 @@ static int threads_start(int *ret_started)
             if (pthread_getcpuclockid(w->thread, &w->cpu_clock) != 0)
                 w->cpu_clock = -1; /* asking it fails */
             if (co__rt.conf.pin_threads)
-                pin(w);
+                pin(w->thread, started);
             started++;
         }
     }

@@ -58,7 +58,6 @@ struct co__worker {
     uv_loop_t loop;
     pthread_t thread;    /* whoever may come late asks by these, which outlive it: */
     clockid_t cpu_clock; /* of its CPU time */
-    int cpu;             /* that its thread is pinned to, or -1; fixed before it runs */
     _Atomic pid_t tid;   /* 0: the thread has not begun */
     struct co__linger linger;
 

@@ -10,14 +10,13 @@
  *   when    as timed, but nobody waits: each message starts a coroutine (co_go_when), so an idle
  *           connection holds no stack, and the buffer is that of the message before
  *   short   with a buffer of 4 KiB, a listener for each worker, and co_serve
- *   by_cpu  as short, with pinned workers, each accepting what comes in on its CPU
  *   sink    receives, and throws away; a listener for each worker
  *   source  sends without end, to whoever connects; one listener, as co_serve waits for the
  *           client's first bytes
  *
  * At its end it prints the runtime's counters, a name and a number on each line.
  *
- * usage: net PORT THREADS echo|timed|lent|when|short|by_cpu|sink|source
+ * usage: net PORT THREADS echo|timed|lent|when|short|sink|source
  */
 #include <co/co.h>
 #include <co/listen.h>
@@ -128,17 +127,16 @@ static void source(int conn)
 static const struct mode {
     const char *name;
     co_fd_fn *fn;
-    bool stays; /* fn is called by who accepts, as it does not wait */
-    enum { SHARED, PER_WORKER, BY_CPU } listeners; /* one for each worker is for co_serve */
+    bool stays;      /* fn is called by who accepts, as it does not wait */
+    bool per_worker; /* a listener for each, and co_serve */
 } modes[] = {
-    {"echo", echo, false, SHARED},
-    {"timed", timed, false, SHARED},
-    {"short", echo_briefly, false, PER_WORKER},
-    {"by_cpu", echo_briefly, false, BY_CPU},
-    {"lent", lent, false, SHARED},
-    {"when", wait_for_message, true, SHARED},
-    {"sink", sink, false, PER_WORKER},
-    {"source", source, false, SHARED},
+    {"echo", echo, false, false},
+    {"timed", timed, false, false},
+    {"short", echo_briefly, false, true},
+    {"lent", lent, false, false},
+    {"when", wait_for_message, true, false},
+    {"sink", sink, false, true},
+    {"source", source, false, false},
 };
 
 static const struct mode *mode_of(const char *name)
@@ -173,8 +171,7 @@ static int serve(void *arg)
 {
     char **argv = arg;
     const struct mode *mode = mode_of(argv[3]);
-    struct co_listen_opts opts = {.per_worker = mode->listeners != SHARED,
-                                  .incoming_cpu = mode->listeners == BY_CPU};
+    struct co_listen_opts opts = {.per_worker = mode->per_worker};
     char address[32];
 
     snprintf(address, sizeof address, "127.0.0.1:%s", argv[1]);
@@ -192,12 +189,11 @@ int main(int argc, char *argv[])
     int r;
 
     if (!mode) {
-        fprintf(stderr, "usage: net PORT THREADS echo|timed|lent|when|short|by_cpu|sink|source\n");
+        fprintf(stderr, "usage: net PORT THREADS echo|timed|lent|when|short|sink|source\n");
         return 2;
     }
     co_conf_init(&conf);
     conf.threads = atoi(argv[2]);
-    conf.pin_threads = mode->listeners == BY_CPU;
     r = co_run_with(&conf, serve, argv);
     if (r < 0) {
         fprintf(stderr, "net: %s\n", co_strerror(r));

@@ -45,9 +45,12 @@ def benches(kit):
     def ours(mode=None):
         return Program(lambda: kit.build_ours('tests/bench/net'), None, mode)
 
+    def bare():
+        return Program(lambda: kit.build_c('bare_echo'), 'gcc')
+
     def programs(**more):
-        return {'corvid': ours(), **more,
-                'bare': Program(lambda: kit.build_c('bare_echo'), 'gcc'),
+        """`again` is the bare loop a second time: what the two differ by is the machine's."""
+        return {'corvid': ours(), **more, 'bare': bare(), 'again': bare(),
                 'go': Program(lambda: kit.build_go('echo'), 'go', threads='environment'),
                 'asio': Program(build_asio, 'g++')}
 
@@ -141,13 +144,13 @@ def benches(kit):
                                 help=f'({",".join(str(n) for n in self.connections)})')
             parser.add_argument('--threads', type=kit.positive, default=2, help='of a server (2)')
 
-        def compare(self, options, servers, title, pairs, modes, connections, size, fresh=False,
+        def compare(self, options, servers, title, pairs, modes, connections, size, fresh=0,
                     apart=False):
             """
             All servers run, and have their connections, all the time; they are driven by turns, so
             what is compared lies a quarter of a second apart. Or, fresh, all that is made anew for
-            each round: which memory a process gets, and which thread a connection, stays as it is
-            for its life, so a figure is of one throw of the dice otherwise. Apart: the client has
+            each few rounds: which memory a process gets, and which thread a connection, stays as it
+            is for its life, so a figure is of one throw of the dice otherwise. Apart: the client has
             the last processor to itself and never sleeps, the servers have the others.
             """
             served, driven = modes
@@ -176,8 +179,9 @@ def benches(kit):
                 for name in names:
                     drivers[name].measure()
 
-            rounds = [1] * options.rounds if fresh else [options.rounds]
-            for count in rounds:
+            few = fresh or options.rounds
+            for begun in range(0, options.rounds, few):
+                count = min(few, options.rounds - begun)
                 with contextlib.ExitStack() as stack:
                     set_up(stack)
                     kit.alternate(report, count, names, measure)
@@ -212,12 +216,13 @@ def benches(kit):
                     pairs = [('cpu_us', 'corvid', 'bare', self.limit),
                              ('cpu_us', 'lent', 'bare', self.limit if large else None),
                              ('cpu_us', 'timed', 'bare', None), ('cpu_us', 'when', 'bare', None),
+                             ('cpu_us', 'again', 'bare', None),
                              ('cpu_us', 'corvid', 'go', 1.0), ('cpu_us', 'corvid', 'asio', 1.0)]
                     title = (f'echo of {size} bytes, {connections} connections, {options.threads} '
                              'threads; timed: a deadline for each message; when: and no stack '
                              'between them; lent: from the buffer of a stream')
                     yield self.compare(options, servers, title, pairs, ('echo', 'echo'),
-                                       connections, size, fresh=True, apart=apart)
+                                       connections, size, fresh=1, apart=apart)
 
     class Streaming(Net):
         name = 'streaming'
@@ -226,19 +231,21 @@ def benches(kit):
                    ('other', 'others\' CPU %', 1)]
         limit = 1 / 0.97  # at least 0.97 of the bytes per CPU time
 
-        connections = [4]
+        # With a few, chance decides how even they are spread over the threads of a server.
+        connections = [16]
 
         def run(self, options):
             servers = programs()
             self.names = self.prepare(options, servers)
             pairs = [('rate', 'bare', 'corvid', self.limit), ('cpu_us', 'corvid', 'bare', self.limit),
+                     ('rate', 'bare', 'again', None), ('cpu_us', 'again', 'bare', None),
                      ('cpu_us', 'corvid', 'go', 1.0), ('cpu_us', 'corvid', 'asio', 1.0)]
             for connections in options.connections:
                 for modes, what in ((('sink', 'push'), 'received'), (('source', 'pull'), 'sent')):
                     title = (f'bytes {what} by the server, {connections} connections, '
                              f'{options.threads} threads')
                     yield self.compare(options, servers, title, pairs, modes,
-                                       connections, 0, fresh=True)
+                                       connections, 0, fresh=1)
 
     class Connect(Net):
         name = 'connect'
@@ -248,21 +255,24 @@ def benches(kit):
 
         connections = [64]
 
+        def add_options(self, parser):
+            super().add_options(parser)
+            parser.set_defaults(rounds=120)  # it is about a percent
+
         def run(self, options):
-            servers = programs(plain=ours('echo'), by_cpu=ours('by_cpu'))
+            servers = programs(plain=ours('echo'))
             servers['corvid'] = ours('short')
             self.names = self.prepare(options, servers)
             # "At least the rate of the other" is "of the other's rate at most 1 part of mine".
-            pairs = [('rate', 'bare', 'corvid', 1.0), ('rate', 'bare', 'by_cpu', 1.0),
+            pairs = [('rate', 'bare', 'corvid', 1.0), ('rate', 'bare', 'again', None),
                      ('rate', 'go', 'corvid', 1.0),
                      ('rate', 'asio', 'corvid', None), ('cpu_us', 'corvid', 'bare', None),
                      ('cpu_us', 'corvid', 'go', 1.0), ('cpu_us', 'plain', 'bare', None)]
             for connections in options.connections:
                 title = (f'short connections, {connections} at once, {options.threads} threads; '
-                         'corvid: a listener for each worker; by_cpu: pinned, and each takes what '
-                         'comes in on its CPU; plain: one listener')
+                         'corvid: a listener for each worker; plain: one listener')
                 yield self.compare(options, servers, title, pairs, ('echo', 'short'),
-                                   connections, 64, fresh=True)
+                                   connections, 64, fresh=4)
 
     class Idle(Net):
         name = 'idle'

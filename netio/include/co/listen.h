@@ -9,7 +9,14 @@
 extern "C" {
 #endif
 
-/* How to listen; zero means the default in every field. */
+/*
+ * How to listen; zero means the default in every field.
+ *
+ * With per_worker each connection is served on the loop of the worker whose listener it came to.
+ * The kernel prefers the worker on the CPU that handles the connection's first packet (Linux 6.2
+ * and later), unless that one has more than its share of descriptors already; otherwise it goes by
+ * a hash of the addresses.
+ */
 struct co_listen_opts {
     int backlog;     /* connections that may queue; 0: 4096. The kernel cuts it to somaxconn */
     int ipv6_only;   /* 1: "[::]:80" does not take IPv4 */
@@ -19,19 +26,12 @@ struct co_listen_opts {
     int recv_buffer; /* sizes, as for co_set_buffers; connections inherit them */
     int send_buffer;
     unsigned mode; /* permissions of a unix socket's file, less the umask; 0: 0777 */
-    /*
-     * 1, with per_worker, where workers are pinned ([runtime] pin_threads): a connection goes to
-     * the worker whose CPU has handled its first packet, if there is one (SO_INCOMING_CPU). Linux
-     * before 6.2 spreads as without it. Where the network card does not spread its packets over the
-     * CPUs, one worker gets all connections.
-     */
-    int incoming_cpu;
 };
 
 /*
  * co_listen with options; NULL means the defaults. They do not apply to inherited sockets.
- * Returns: as co_listen; -EINVAL for a negative number, for incoming_cpu without per_worker, and
- *   for reuse_port, per_worker or fast_open with a unix socket.
+ * Returns: as co_listen; -EINVAL for a negative number, and for reuse_port, per_worker or fast_open
+ *   with a unix socket.
  *   Suspends, Threads, Owns: as co_listen.
  */
 CO_API CO_NODISCARD int co_listen_with(const struct co_listen_opts *opts, const char *address);

@@ -15,9 +15,6 @@ enum { CO__WORKERS_MAX = 256 };
  */
 bool co__run_draining(void);
 
-/* The CPU that a worker is pinned to. Returns: its number; -1 if it is not pinned. Threads: any. */
-int co__worker_cpu(int worker);
-
 /* So many bytes moved cost as much as a call: each takes a microsecond or two. */
 enum { CO__SPEND_LEAST = 8192 };
 
