@@ -9,6 +9,7 @@
 #include <co/net.h>
 #include <co/task.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -70,8 +71,11 @@ int co__listener_open(int fd, int worker, const struct co_listen_opts *opts)
         siblings = malloc(sizeof *siblings);
         r = siblings ? 0 : -ENOMEM;
     }
-    if (siblings)
-        *siblings = (struct co__siblings){.opts = *opts, .cpu = -1};
+    if (siblings) {
+        /* A guess, so that connections come at all where another process asks for those of each. */
+        *siblings = (struct co__siblings){.opts = *opts, .cpu = sched_getcpu()};
+        (void)co__socket_set(fd, SOL_SOCKET, SO_INCOMING_CPU, siblings->cpu);
+    }
     if (r == 0)
         r = co__slot_open(fd, CO__SLOT_LISTENER, worker, false);
     if (r == 0)

@@ -136,7 +136,7 @@ def benches(kit):
             return names
 
         def add_options(self, parser):
-            parser.set_defaults(rounds=31)
+            parser.set_defaults(rounds=60)
             parser.add_argument('--slice', type=kit.positive, default=200, metavar='MS',
                                 help='of each measurement; 80 ms are added (200)')
             parser.add_argument('--connections', type=kit.numbers, default=self.connections,
@@ -222,7 +222,7 @@ def benches(kit):
                              'threads; timed: a deadline for each message; when: and no stack '
                              'between them; lent: from the buffer of a stream')
                     yield self.compare(options, servers, title, pairs, ('echo', 'echo'),
-                                       connections, size, fresh=1, apart=apart)
+                                       connections, size, fresh=4, apart=apart)
 
     class Streaming(Net):
         name = 'streaming'

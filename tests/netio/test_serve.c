@@ -203,6 +203,53 @@ static void *ask_from_two_cpus(void *arg)
     return NULL;
 }
 
+/* Two that serve the same address, as two processes would: `beside` is the younger's. */
+static _Atomic int beside;
+
+static void count_and_tell(int conn, void *arg)
+{
+    atomic_fetch_add(&beside, 1);
+    tell_worker(conn, arg);
+}
+
+static void serve_beside(int lfd)
+{
+    CHECK(co_serve(lfd, count_and_tell, NULL) == 0);
+    atomic_fetch_add(&ended, 1);
+}
+
+static int serve_twice(void *arg)
+{
+    static const struct co_listen_opts opts = {.per_worker = 1};
+    int before = descriptors();
+    char address[64];
+    CO_FD(old, co_listen_with(&opts, "127.0.0.1:0"));
+    CO_FD(young, -1);
+
+    (void)arg;
+    CHECK(old >= 0);
+    atomic_store(&ended, 0);
+    (void)snprintf(address, sizeof address, "127.0.0.1:%d", co_local_port(old));
+    CHECK(co_go_fd(serve_by_cpu, old) == 0);
+    while (descriptors() < before + co_workers())
+        (void)co_yield();
+    CHECK(ask_many(address) == CLIENTS); /* now it knows the CPUs */
+    young = co_listen_with(&opts, address);
+    CHECK(young >= 0 && co_go_fd(serve_beside, young) == 0);
+    while (descriptors() < before + 2 * co_workers())
+        (void)co_yield();
+    CHECK(ask_many(address) == CLIENTS);
+    CHECK(atomic_load(&beside) >= CLIENTS / 8);
+    CHECK(co_hangup(old) == 0 && co_hangup(young) == 0);
+    until(&ended, 2);
+    return 0;
+}
+
+Test(serve, a_second_server_of_an_address_gets_connections_too)
+{
+    run_on(2, serve_twice, NULL);
+}
+
 /* All stay. */
 static void *hold_from_one_cpu(void *arg)
 {
