@@ -7,8 +7,8 @@ TestSuite(ask, .timeout = 60);
 
 static char out[TEXT_MAX], err[TEXT_MAX];
 
-/* A port on loopback that was free a moment ago. */
-static int free_port(void)
+/* A port on loopback that nobody listens on, while the descriptor is open. */
+static int hold_port(int *ret_fd)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof at;
@@ -17,8 +17,18 @@ static int free_port(void)
     cr_assert_geq(fd, 0);
     cr_assert_eq(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
     cr_assert_eq(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-    close(fd);
+    *ret_fd = fd;
     return ntohs(at.sin_port);
+}
+
+/* One that was free a moment ago. */
+static int free_port(void)
+{
+    int fd;
+    int port = hold_port(&fd);
+
+    close(fd);
+    return port;
 }
 
 /* Starts echo and waits until it accepts. */
@@ -62,9 +72,11 @@ Test(ask, nobody_to_ask_is_an_error)
 {
     char address[64];
     const char *const args[] = {address, NULL};
+    int fd;
 
-    snprintf(address, sizeof address, "127.0.0.1:%d", free_port());
+    snprintf(address, sizeof address, "127.0.0.1:%d", hold_port(&fd));
     cr_expect_eq(run_program(path_of("CORVID_ASK"), args, out, err), 1);
+    close(fd);
     cr_expect_str_eq(out, "");
     cr_expect_not_null(strstr(err, "Connection refused"));
 }
