@@ -138,7 +138,7 @@ def benches(kit):
         def add_options(self, parser):
             parser.set_defaults(rounds=60)
             parser.add_argument('--slice', type=kit.positive, default=200, metavar='MS',
-                                help='of each measurement; 80 ms are added (200)')
+                                help='of each measurement; 80 ms are added (200; connect: 120)')
             parser.add_argument('--connections', type=kit.numbers, default=self.connections,
                                 metavar='N,N',
                                 help=f'({",".join(str(n) for n in self.connections)})')
@@ -257,7 +257,7 @@ def benches(kit):
 
         def add_options(self, parser):
             super().add_options(parser)
-            parser.set_defaults(rounds=120)  # it is about a percent
+            parser.set_defaults(rounds=240, slice=120)  # it is about a percent
 
         def run(self, options):
             servers = programs(plain=ours('echo'))
