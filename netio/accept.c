@@ -107,7 +107,8 @@ static void follow_worker(const struct co__slot *listener)
 static int take_in(int fd, const struct co__slot *listener)
 {
     enum co__slot_kind kind = kind_of(fd, listener);
-    int worker = has_siblings(listener) ? listener->worker : co__slot_place(co_worker());
+    bool stays = has_siblings(listener);
+    int worker = stays ? listener->worker : co__slot_place(co_worker());
     int r = co__slot_open(fd, kind, worker, false);
 
     if (r < 0) {
@@ -115,7 +116,7 @@ static int take_in(int fd, const struct co__slot *listener)
         return r;
     }
     co__slot_yield_at_stop(fd);
-    if (has_siblings(listener))
+    if (stays)
         follow_worker(listener);
     return fd;
 }

@@ -15,8 +15,8 @@ extern "C" {
  * With per_worker each connection is served on the loop of the worker whose listener it came to.
  * The kernel prefers the worker on the CPU that handles the connection's first packet (Linux 6.2
  * and later), unless that one has more than its share of descriptors already; otherwise it goes by
- * a hash of the addresses. So of other processes that listen there only those take part that name
- * CPUs as well (SO_INCOMING_CPU), as a second one of ours does.
+ * a hash of the addresses. So listeners of other processes at the same address get little, unless
+ * they name CPUs as well (SO_INCOMING_CPU), as those of a second one of ours do.
  */
 struct co_listen_opts {
     int backlog;     /* connections that may queue; 0: 4096. The kernel cuts it to somaxconn */
